@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Small helpers: see util.h.
+#include "drover/util.h"
+
+#include <ctype.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+#include <uuid/uuid.h>
+
+void drv_cleanup_free(void *pp)
+{
+    free(*(void **)pp);
+}
+
+void drv_cleanup_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+}
+
+void drv_cleanup_file(FILE **f)
+{
+    if (*f)
+        fclose(*f);
+}
+
+void drv_cleanup_json(json_t **j)
+{
+    json_decref(*j);
+}
+
+void *drv_xcalloc(size_t n, size_t size)
+{
+    void *p = calloc(n, size);
+    if (!p)
+        abort();
+    return p;
+}
+
+char *drv_xstrdup(const char *s)
+{
+    if (!s)
+        return NULL;
+    char *p = strdup(s);
+    if (!p)
+        abort();
+    return p;
+}
+
+char *drv_xasprintf(const char *fmt, ...)
+{
+    char *out = NULL;
+    va_list ap;
+    va_start(ap, fmt);
+    if (vasprintf(&out, fmt, ap) < 0)
+        abort();
+    va_end(ap);
+    return out;
+}
+
+int drv_copy(char *dst, size_t size, const char *src)
+{
+    int n = snprintf(dst, size, "%s", src ? src : "");
+    return n >= 0 && (size_t)n < size ? 0 : -1;
+}
+
+int64_t drv_now_us(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_MONOTONIC, &ts);
+    return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
+}
+
+int64_t drv_now_ms(void)
+{
+    return drv_now_us() / 1000;
+}
+
+void drv_sleep_ms(int ms)
+{
+    struct timespec ts = {ms / 1000, (long)(ms % 1000) * 1000000};
+    nanosleep(&ts, NULL);
+}
+
+void drv_uuid_new(char out[DRV_UUID_LEN])
+{
+    uuid_t u;
+    uuid_generate_random(u);
+    uuid_unparse_lower(u, out);
+}
+
+int drv_uuid_valid(const char *s)
+{
+    uuid_t u;
+    if (!s || strlen(s) != DRV_UUID_LEN - 1 || uuid_parse(s, u) != 0)
+        return 0;
+    for (; *s; s++)
+        if (isupper((unsigned char)*s))
+            return 0;
+    return 1;
+}
+
+int drv_name_valid(const char *s, size_t max_len)
+{
+    if (!s || !isalnum((unsigned char)*s) || strlen(s) > max_len)
+        return 0;
+    for (; *s; s++)
+        if (!isalnum((unsigned char)*s) && *s != '.' && *s != '_' && *s != '-')
+            return 0;
+    return 1;
+}

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A store: a place for VM home folders and images, smb://server/share[/path] or local:/path, behind one
+// interface. An smb store is served by one drover-smb process per open handle (libsmbclient is not
+// thread-safe and can wedge); every call has a time-out, after which the process is killed.
+// Blocking: worker threads only. One thread at a time per handle.
+#ifndef DROVER_STORE_H
+#define DROVER_STORE_H
+
+#include "drover/vmdef.h"
+
+enum ss_kind { SS_LOCAL, SS_SMB };
+
+struct ss_url {
+    enum ss_kind kind;
+    char server[256]; // smb: FQDN
+    char share[81];
+    char path[SS_PATH_MAX]; // local: absolute path; smb: path below the share, "" = its root
+};
+// "smb://fs.example.lan/VM/sub", "local:/srv/vm". -1 DRV_EINVAL with what is expected.
+int ss_url_parse(const char *url, struct ss_url *ret, struct drv_err *err);
+
+struct ss_identity {
+    const char *ccache; // "FILE:/run/…": who we are at the SMB server; NULL for local stores
+    const char *helper; // path of drover-smb
+    int timeout_ms;     // per call
+    uid_t image_uid;    // owner of images created in a local store (QEMU's uid)
+    gid_t image_gid;
+};
+
+struct ss_store;
+struct ss_store *ss_store_open(const char *url, const struct ss_identity *who, struct drv_err *err);
+void ss_store_close(struct ss_store *st); // NULL allowed
+
+struct ss_stat {
+    bool is_dir;
+    uint64_t size_bytes;
+    uint64_t volume_id, file_id;
+};
+int ss_stat(struct ss_store *st, const char *path, struct ss_stat *ret, struct drv_err *err);
+int ss_mkdir(struct ss_store *st, const char *path, struct drv_err *err); // and its parents; exists = ok
+int ss_rmdir(struct ss_store *st, const char *path, struct drv_err *err); // must be empty; missing = ok
+int ss_unlink(struct ss_store *st, const char *path, struct drv_err *err); // missing = ok
+int ss_rename(struct ss_store *st, const char *from, const char *to, bool replace,
+              struct drv_err *err);
+int ss_chmod_readonly(struct ss_store *st, const char *path, struct drv_err *err); // mode 0400 / DOS read-only
+// Names in a folder, at most max (bounded); returns a JSON array of strings, new reference.
+json_t *ss_list(struct ss_store *st, const char *path, size_t max, struct drv_err *err);
+// Whole small file, at most max bytes; NUL-terminated copy, caller frees. Missing: DRV_ENOTFOUND.
+char *ss_read(struct ss_store *st, const char *path, size_t max, size_t *ret_len,
+              struct drv_err *err);
+// Replace a small file durably: temporary name, flush, rename.
+int ss_write(struct ss_store *st, const char *path, const void *data, size_t len,
+             struct drv_err *err);
+// Create a file of a size (sparse), from optional initial bytes of a local file (e.g. an empty qcow2).
+// Fails with DRV_EEXIST when there is one. Local stores: owned by image_uid:image_gid, mode 0600.
+int ss_create_image(struct ss_store *st, const char *path, uint64_t size_bytes,
+                    const char *initial_file, struct drv_err *err);
+struct ss_space {
+    uint64_t free_bytes, total_bytes;
+};
+int ss_space(struct ss_store *st, struct ss_space *ret, struct drv_err *err);
+// Prove that this identity may write below folder path: creates and removes a probe file.
+int ss_probe_write(struct ss_store *st, const char *path, struct drv_err *err);
+// Prove write access without a change: opens an existing file for writing, sharing everything.
+int ss_probe_open_rw(struct ss_store *st, const char *path, struct drv_err *err);
+
+// --- images (qemu-img does the formats) ---
+struct ss_image_info {
+    enum ss_format format;
+    uint64_t virtual_bytes;
+    uint64_t allocated_bytes; // local: blocks; SMB: file size
+    bool has_backing, has_snapshots;
+};
+// Create an empty image: qcow2 is made locally by qemu-img in tmp_dir and uploaded.
+int ss_image_create(struct ss_store *st, const char *path, enum ss_format format,
+                    uint64_t virtual_bytes, const char *tmp_dir, struct drv_err *err);
+// Read an image's header without taking QEMU's lock. qcow2 headers are read by our own bounded parser
+// of the documented header (docs/interop/qcow2.txt), as the file may lie on SMB.
+int ss_image_info(struct ss_store *st, const char *path, enum ss_format format,
+                  struct ss_image_info *ret, struct drv_err *err);
+
+#endif

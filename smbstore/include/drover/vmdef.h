@@ -1,0 +1,91 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// vm.json, schema 1: the only definition of a VM (DESIGN.md section 6). Plain data; the codec refuses
+// unknown keys and wrong types by name. Loop and worker threads alike: no state.
+#ifndef DROVER_VMDEF_H
+#define DROVER_VMDEF_H
+
+#include <stdint.h>
+#include "drover/err.h"
+#include "drover/util.h"
+
+enum {
+    SS_NAME_MAX = 64,   // VM, store, disk, network names (bytes with NUL)
+    SS_PATH_MAX = 256,  // path of a file within a store, '/'-separated, relative, no "..", with NUL
+    SS_MAX_DISKS = 8,
+    SS_MAX_CDROMS = 2,
+    SS_MAX_NICS = 8,
+    SS_VMDEF_MAX_BYTES = 64 * 1024,
+};
+
+enum ss_format { SS_RAW, SS_QCOW2, SS_FORMAT_MAX_ };
+enum ss_bus { SS_BUS_VIRTIO, SS_BUS_SATA, SS_BUS_SCSI, SS_BUS_MAX_ };
+enum ss_cache { SS_CACHE_NONE, SS_CACHE_WRITEBACK, SS_CACHE_MAX_ };
+enum ss_firmware { SS_FW_BIOS, SS_FW_UEFI, SS_FW_MAX_ };
+
+struct ss_disk {
+    char id[SS_NAME_MAX];    // "disk0": QEMU node name; unique in the VM. NVRAM is a disk with id "nvram".
+    char store[SS_NAME_MAX]; // store name as both hosts know it
+    char path[SS_PATH_MAX];  // within the store, e.g. "web01/disk0.qcow2"
+    enum ss_format format;
+    enum ss_bus bus;
+    unsigned pci_slot; // slot on pcie.0 (device number 1..31); stored so that removing one never shifts others
+    char serial[21];   // what the guest sees
+    enum ss_cache cache;
+};
+
+struct ss_cdrom {
+    char id[SS_NAME_MAX];
+    char store[SS_NAME_MAX]; // "" = empty drive
+    char path[SS_PATH_MAX];
+};
+
+struct ss_nic {
+    char id[SS_NAME_MAX];
+    char mac[18];
+    char network[SS_NAME_MAX]; // bridge name on the host
+    char model[24];            // "virtio-net-pci", "e1000e"
+    unsigned pci_slot;
+};
+
+struct ss_vmdef {
+    char uuid[DRV_UUID_LEN];
+    char name[SS_NAME_MAX];
+    char machine[32]; // versioned: "pc-q35-7.2"
+    char accel[8];    // "kvm" or "tcg"
+    char cpu_model[32];
+    unsigned vcpus;
+    uint64_t memory_kib; // exactly what QEMU gets
+    enum ss_firmware firmware;
+    bool rtc_localtime;
+    struct ss_disk disks[SS_MAX_DISKS];
+    unsigned n_disks;
+    struct ss_cdrom cdroms[SS_MAX_CDROMS];
+    unsigned n_cdroms;
+    struct ss_nic nics[SS_MAX_NICS];
+    unsigned n_nics;
+    char graphics[16]; // "none" or "vnc"
+    bool autostart;
+    char on_host_shutdown[16]; // "stop" or "leave"
+    char notes[1024];
+};
+
+// Parse and check text (len <= SS_VMDEF_MAX_BYTES). err names the key and what it should be.
+int ss_vmdef_parse(const char *text, size_t len, struct ss_vmdef *ret, struct drv_err *err);
+// Canonical text (sorted keys, stable for the same definition, trailing newline). Caller frees.
+char *ss_vmdef_format(const struct ss_vmdef *def);
+// The same as a JSON tree for the wire (new reference), and back.
+json_t *ss_vmdef_to_json(const struct ss_vmdef *def);
+int ss_vmdef_from_json(const json_t *j, struct ss_vmdef *ret, struct drv_err *err);
+// Lower-case hex SHA-256 of a text (the record's vm.json hash).
+void ss_text_sha256(const char *text, size_t len, char out_hex[65]);
+// NULL if there is no disk with this id.
+const struct ss_disk *ss_vmdef_disk(const struct ss_vmdef *def, const char *id);
+
+const char *ss_format_name(enum ss_format f); // "raw", "qcow2"
+int ss_format_from_name(const char *name, enum ss_format *ret);
+
+// 1 when path is a legal relative path within a store (no "..", no leading '/', no control characters,
+// none of \ : * ? " < > |, length < SS_PATH_MAX).
+int ss_path_valid(const char *path);
+
+#endif
