@@ -142,13 +142,21 @@ struct az_policy {
     const struct az_roles *roles;
 };
 
+enum { AZ_REFUSALS_MAX = 4 };
+struct az_refusal {
+    char id[DRV_ID_LEN];
+    char reason[512];
+    char fix[384];
+};
 struct az_decision {
     bool allowed;
-    enum az_role role;   // of the actor; AZ_NONE for hosts
-    char id[DRV_ID_LEN]; // finding, "" when allowed
-    char who[640]; // "alice@DROVER.TEST (operator via VM Operators), on behalf of whom HV1$@… asks"
-    char reason[512]; // one line, allowed or not
-    char fix[384];    // "" when allowed
+    enum az_role role; // of the actor; AZ_NONE for hosts
+    char who[1024]; // "HV1$@… on behalf of alice@… (operator via VM Operators)": for the audit log
+    char id[DRV_ID_LEN];                         // of the first refusal, "" when allowed
+    char reason[512];                            // one line, allowed or not
+    char fix[384];                               // "" when allowed
+    struct az_refusal refusals[AZ_REFUSALS_MAX]; // all that stands in the way, for a preflight
+    unsigned n_refusals;                         // 0 when allowed
 };
 
 // The one place that decides. Always fills *ret; returns ret->allowed.

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The decision table: what each action asks for, and the checks that ask it. Owns the texts that a
+// refused person reads. See DESIGN.md section 5.
+//
+// An action is a set of requirements; a requirement is one check. The checks run in the order of
+// their table. One that fails with `stops` ends the run: what follows would be meaningless (no
+// user, so no role) or would tell a stranger about this host. All the others are collected, so that
+// a preflight can show everything at once.
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+
+#include "drover/authz.h"
+#include "drover/util.h"
+
+enum {
+    NEED_CHANNEL = 1 << 0, // asked by an agent of the hosts' group
+    NEED_DIRECT = 1 << 1,  // asked by the person itself, not by a host for it
+    NEED_USER = 1 << 2,    // a Kerberos user, local root or not
+    NEED_PROOF =
+        1 << 3, // the user came by constrained delegation, through that agent, to this host
+    NEED_RECEIVE = 1 << 4, // setting `receive`
+    NEED_SEND = 1 << 5,    // setting `send`
+    NEED_ROLE = 1 << 6,    // at least `role`
+};
+
+static const struct rule {
+    const char *name;
+    const char *what; // completes "may not …"
+    unsigned needs;
+    enum az_role role;
+    const char *role_id; // finding when the role is too low
+} rules[] = {
+    [AZ_VIEW] = {"view", "look at VMs", NEED_DIRECT | NEED_ROLE, AZ_VIEWER, "A02"},
+    [AZ_OPERATE] = {"operate", "start, stop or change running VMs", NEED_DIRECT | NEED_ROLE,
+                    AZ_OPERATOR, "A02"},
+    [AZ_ADMINISTER] = {"administer", "create or delete VMs or change settings",
+                       NEED_DIRECT | NEED_ROLE, AZ_ADMIN, "A02"},
+    [AZ_MOVE_CHECK] = {"move-check", "check a move", NEED_DIRECT | NEED_USER | NEED_ROLE, AZ_VIEWER,
+                       "A02"},
+    [AZ_MOVE_OUT] = {"move-out", "move VMs away from here",
+                     NEED_DIRECT | NEED_USER | NEED_ROLE | NEED_SEND, AZ_OPERATOR, "A02"},
+    [AZ_PEER] = {"peer", "speak as a host", NEED_CHANNEL, AZ_NONE, "A04"},
+    [AZ_PEER_CHECK] = {"peer-check", "check a move to here", NEED_CHANNEL | NEED_PROOF | NEED_ROLE,
+                       AZ_VIEWER, "A03"},
+    [AZ_MOVE_IN] = {"move-in", "move VMs to here",
+                    NEED_CHANNEL | NEED_RECEIVE | NEED_PROOF | NEED_ROLE, AZ_OPERATOR, "A03"},
+};
+_Static_assert(DRV_ARRAY_LEN(rules) == AZ_ACTION_MAX_, "a rule for each action");
+
+struct trial {
+    const struct az_policy *policy;
+    const struct az_actor *actor;
+    const struct rule *rule;
+    const struct az_role_entry *entry; // that gave the user's role; NULL if none
+    bool local_admin;                  // and the action stays on this host
+    struct az_decision *d;
+};
+
+static struct az_refusal *refuse(struct trial *t, const char *id, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+static struct az_refusal *refuse(struct trial *t, const char *id, const char *fmt, ...)
+{
+    if (t->d->n_refusals < AZ_REFUSALS_MAX)
+        t->d->n_refusals++;
+    struct az_refusal *r = &t->d->refusals[t->d->n_refusals - 1];
+    DRV_COPY(r->id, id);
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(r->reason, sizeof(r->reason), fmt, ap);
+    va_end(ap);
+    return r;
+}
+
+static void fix(struct az_refusal *r, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+static void fix(struct az_refusal *r, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(r->fix, sizeof(r->fix), fmt, ap);
+    va_end(ap);
+}
+
+static const char *label_of(const struct az_role_entry *e)
+{
+    return e->label[0] ? e->label : e->sid;
+}
+
+// The group to join: the lowest role that is enough.
+static const struct az_role_entry *entry_for(const struct az_roles *roles, enum az_role need,
+                                             bool hosts)
+{
+    const struct az_role_entry *best = NULL;
+    for (unsigned i = 0; i < roles->n; i++) {
+        const struct az_role_entry *e = &roles->list[i];
+        if (e->hosts == hosts && e->role >= need && (!best || e->role < best->role))
+            best = e;
+    }
+    return best;
+}
+
+static bool check_channel(struct trial *t)
+{
+    const struct az_policy *p = t->policy;
+    const struct az_identity *host = t->actor->host;
+    if (host && !host->delegated && az_is_host(p->roles, host))
+        return true;
+    if (!host || host->delegated) {
+        fix(refuse(t, "A04", "only another host's agent may %s, over its own host channel",
+                   t->rule->what),
+            "use the drover command; it asks its host, and the host asks the other one");
+        return false;
+    }
+    const struct az_role_entry *group = entry_for(p->roles, AZ_NONE, true);
+    if (!group) {
+        fix(refuse(t, "A04", "%s is turned away: %s has no hosts' group", host->name, p->fqdn),
+            "drover -H %s host set roles=…,hosts=GROUP, with the group of all drover hosts",
+            p->fqdn);
+        return false;
+    }
+    fix(refuse(t, "A04", "%s is not a member of %s, so %s does not speak with it", host->name,
+               label_of(group), p->fqdn),
+        "samba-tool group addmembers \"%s\" '%s' (Windows: Add-ADGroupMember \"%s\" -Members "
+        "'%s'), "
+        "then restart drover there for a new ticket",
+        label_of(group), host->account, label_of(group), host->account);
+    return false;
+}
+
+static bool check_direct(struct trial *t)
+{
+    const struct az_actor *a = t->actor;
+    if (!a->host && !(a->user && a->user->delegated))
+        return true;
+    fix(refuse(t, "A05", "a host may pass a user on for a move only: it may not %s for %s",
+               t->rule->what, a->user ? a->user->name : "anybody"),
+        "connect as the user itself: kinit, then drover -H %s", t->policy->fqdn);
+    return false;
+}
+
+static bool check_user(struct trial *t)
+{
+    if (t->actor->user)
+        return true;
+    fix(refuse(t, "K01", "to %s takes a Kerberos user; local user %u has shown no ticket",
+               t->rule->what, (unsigned)t->actor->uid),
+        "kinit USER, with a user who has the role %s or more, and run the command again",
+        az_role_name(t->rule->role));
+    return false;
+}
+
+static bool check_receive(struct trial *t)
+{
+    if (t->policy->receive)
+        return true;
+    fix(refuse(t, "R01", "%s does not receive VMs", t->policy->fqdn),
+        "drover -H %s host set receive=on (role admin)", t->policy->fqdn);
+    return false;
+}
+
+static bool check_send(struct trial *t)
+{
+    if (t->policy->send)
+        return true;
+    fix(refuse(t, "R02", "%s does not send VMs", t->policy->fqdn),
+        "drover -H %s host set send=on (role admin)", t->policy->fqdn);
+    return false;
+}
+
+// Account and DNS names compare without regard to case in AD; the realm of a target is optional.
+static bool target_is(const char *target, const char *service, const char *fqdn)
+{
+    size_t service_len = strlen(service), fqdn_len = strlen(fqdn);
+    return strncasecmp(target, service, service_len) == 0 && target[service_len] == '/' &&
+           strncasecmp(target + service_len + 1, fqdn, fqdn_len) == 0 &&
+           (target[service_len + 1 + fqdn_len] == '\0' ||
+            target[service_len + 1 + fqdn_len] == '@');
+}
+
+static bool check_proof(struct trial *t)
+{
+    const struct az_identity *user = t->actor->user, *host = t->actor->host;
+    const char *me = t->policy->fqdn;
+    if (!user) {
+        fix(refuse(t, "A05", "%s did not show on whose behalf it asks", host->name),
+            "update drover on that host, or run the command there as a Kerberos user");
+        return false;
+    }
+    if (!user->delegated) {
+        fix(refuse(t, "D13", "%s used a ticket of %s itself, not one by constrained delegation",
+                   host->name, user->name),
+            "clear \"trust for delegation to any service\" on %s; allow drover/%s only",
+            host->account, me);
+        return false;
+    }
+    const char *last = user->transited[user->n_transited - 1];
+    if (strcasecmp(last, host->name) != 0) {
+        fix(refuse(t, "A05", "%s shows a ticket of %s that %s got, not itself", host->name,
+                   user->name, last),
+            "start the move again on the host where the VM runs");
+        return false;
+    }
+    if (user->n_transited != 1) {
+        fix(refuse(t, "A05", "the ticket of %s went through %u hosts, a move makes one step",
+                   user->name, user->n_transited),
+            "start the move again on the host where the VM runs");
+        return false;
+    }
+    if (!target_is(user->target, "drover", me)) {
+        fix(refuse(t, "A05", "the ticket of %s is for %s, not for drover/%s", user->name,
+                   user->target, me),
+            "check that the SPN drover/%s is on the account of that host and nowhere else", me);
+        return false;
+    }
+    return true;
+}
+
+static bool check_role(struct trial *t)
+{
+    const struct az_identity *user = t->actor->user;
+    const char *me = t->policy->fqdn;
+    enum az_role need = t->rule->role;
+    if (t->d->role >= need)
+        return true;
+    if (!user) {
+        fix(refuse(t, "K01", "local user %u may not %s on %s without a Kerberos user",
+                   (unsigned)t->actor->uid, t->rule->what, me),
+            "kinit USER and run the command again, or run it as root on %s", me);
+        return false;
+    }
+    bool none = t->d->role == AZ_NONE;
+    struct az_refusal *r =
+        none ? refuse(t, t->actor->host ? "A03" : "A01",
+                      "%s may not %s: no role on %s (role %s needed)", user->name, t->rule->what,
+                      me, az_role_name(need))
+             : refuse(t, t->rule->role_id, "%s may not %s: %s is %s on %s (role %s needed)",
+                      user->name, t->rule->what, user->account, az_role_name(t->d->role), me,
+                      az_role_name(need));
+    const struct az_role_entry *group = entry_for(t->policy->roles, need, false);
+    if (group)
+        fix(r,
+            "samba-tool group addmembers \"%s\" %s (Windows: Add-ADGroupMember \"%s\" -Members "
+            "%s), "
+            "then kinit again",
+            label_of(group), user->account, label_of(group), user->account);
+    else
+        fix(r, "give the role to a group: drover -H %s host set roles=…,%s=GROUP", me,
+            az_role_name(need));
+    return false;
+}
+
+static const struct check {
+    unsigned need;
+    bool stops;
+    bool (*fn)(struct trial *t);
+} checks[] = {
+    {NEED_CHANNEL, true, check_channel}, {NEED_DIRECT, true, check_direct},
+    {NEED_USER, true, check_user},       {NEED_RECEIVE, false, check_receive},
+    {NEED_SEND, false, check_send},      {NEED_PROOF, true, check_proof},
+    {NEED_ROLE, false, check_role},
+};
+
+static void describe(struct trial *t)
+{
+    const struct az_actor *a = t->actor;
+    struct az_decision *d = t->d;
+    char user[AZ_NAME_LEN + AZ_LABEL_LEN + 64] = "";
+    if (a->user && t->entry)
+        snprintf(user, sizeof(user), "%s (%s via %s)", a->user->name, az_role_name(t->entry->role),
+                 label_of(t->entry));
+    else if (a->user)
+        snprintf(user, sizeof(user), "%s (no role)", a->user->name);
+
+    if (a->host)
+        snprintf(d->who, sizeof(d->who), "%s%s%s", a->host->name, a->user ? " on behalf of " : "",
+                 user);
+    else if (a->local)
+        snprintf(d->who, sizeof(d->who), "%s%slocal uid %u%s", user, a->user ? " from " : "",
+                 (unsigned)a->uid, t->local_admin ? " (administrator)" : "");
+    else
+        DRV_COPY(d->who, user);
+}
+
+bool az_decide(const struct az_policy *policy, enum az_action action, const struct az_actor *actor,
+               struct az_decision *ret)
+{
+    memset(ret, 0, sizeof(*ret));
+    struct trial t = {.policy = policy, .actor = actor, .rule = &rules[action], .d = ret};
+    enum az_role user_role = az_role_of(policy->roles, actor->user, &t.entry);
+    t.local_admin = actor->local && (actor->uid == 0 || actor->uid == policy->own_uid) &&
+                    !(t.rule->needs & (NEED_USER | NEED_CHANNEL));
+    ret->role = t.local_admin ? AZ_ADMIN : user_role;
+    describe(&t);
+
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(checks); i++)
+        if ((t.rule->needs & checks[i].need) && !checks[i].fn(&t) && checks[i].stops)
+            break;
+
+    ret->allowed = ret->n_refusals == 0;
+    if (ret->allowed) {
+        snprintf(ret->reason, sizeof(ret->reason), "may %s", t.rule->what);
+        return true;
+    }
+    DRV_COPY(ret->id, ret->refusals[0].id);
+    DRV_COPY(ret->reason, ret->refusals[0].reason);
+    DRV_COPY(ret->fix, ret->refusals[0].fix);
+    return false;
+}
+
+int az_decision_err(const struct az_decision *d, struct drv_err *err)
+{
+    drv_err(err, DRV_EDENIED, "%s", d->reason);
+    drv_err_hint(err, "%s", d->fix);
+    return drv_err_id(err, d->id);
+}
+
+const char *az_action_name(enum az_action a)
+{
+    return (unsigned)a < AZ_ACTION_MAX_ ? rules[a].name : "?";
+}
