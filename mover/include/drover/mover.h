@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A move: the job, the phase table and the engine that walks it (DESIGN.md section 4).
+//
+// One const table has a row per phase, each with both sides' functions. The source's agent runs
+// mv_job_run() on a worker thread; it walks the rows and asks the destination's agent, by phase and
+// step names over the host channel, to run the same row's destination part (mv_job_enter there).
+// Every start and undo is idempotent and right even if the start only half ran.
+#ifndef DROVER_MOVER_H
+#define DROVER_MOVER_H
+
+#include "drover/ports.h"
+#include <stdatomic.h>
+
+enum mv_result { MV_DONE, MV_FAILED, MV_CANCELLED, MV_ATTENTION, MV_RESULT_MAX_ };
+const char *mv_result_name(enum mv_result r); // "done" …
+
+struct mv_disk_progress {
+    char id[SS_NAME_MAX];
+    uint64_t bytes_done, bytes_total, wire_bytes;
+    bool ready;
+};
+
+// A snapshot, published through host.progress.
+struct mv_progress {
+    const char *phase; // name of the table's row
+    unsigned phase_no, phases;
+    bool cancelling;
+    bool committed; // cancel is no longer possible
+    struct mv_disk_progress disks[SS_MAX_DISKS];
+    unsigned n_disks;
+    struct mv_migration memory;
+    int64_t elapsed_ms;
+};
+
+// Durations of the blackout, milliseconds on the source's monotonic clock (DESIGN.md section 7).
+struct mv_blackout {
+    double stop, last_memory, device_state, disk_flush, release, take, resume, announce;
+    double total;
+    double predicted;
+};
+
+struct mv_job;
+
+// plan is copied. context is handed to the ports. source: which side this agent is.
+struct mv_job *mv_job_new(const struct mv_plan *plan, const struct mv_ports *ports, void *context,
+                          bool source);
+void mv_job_free(struct mv_job *job);
+const struct mv_plan *mv_job_plan(const struct mv_job *job);
+
+// Source: walk the table to its end. Blocks for the whole move. *err tells why when not MV_DONE.
+enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err);
+
+// From any thread: ask a running move to stop (honoured until `take`); change limits in flight.
+// mv_job_cancel: -1 DRV_ESTATE when it is too late.
+int mv_job_cancel(struct mv_job *job, struct drv_err *err);
+void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms,
+                       uint64_t bandwidth_bps); // 0 = keep
+
+// Destination: run one step of a phase; called for peer.enter. args borrowed; NULL + err on
+// failure.
+json_t *mv_job_enter(struct mv_job *job, const char *phase, const char *step, const json_t *args,
+                     struct drv_err *err);
+int mv_job_undo(struct mv_job *job, const char *phase, struct drv_err *err);
+// Destination: undo everything it has begun, after journalling its refusal: the host channel broke,
+// or the source asked. -1 DRV_ESTATE once it is taking: then it goes forward by itself.
+int mv_job_abandon(struct mv_job *job, struct drv_err *err);
+bool mv_job_taken(const struct mv_job *job); // destination: the epoch is ours
+
+// The result object of DESIGN.md section 7 (new reference); err NULL when done.
+json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const struct drv_err *err);
+json_t *mv_progress_to_json(const struct mv_job *job, const struct mv_progress *p);
+
+// Names of the phases in order, NULL-terminated (docs, wizard, tests).
+const char *const *mv_phase_names(void);
+
+#endif

@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// copy: disks are mirrored to the destination's NBD exports until they are in sync; they stay in
+// sync until `switch`. Skipped when no disk moves.
+#include "../mover_int.h"
+
+enum { POLL_MS = 200, STALL_MS = 20000 };
+
+static bool applies(const struct mv_job *job)
+{
+    return mv_plan_moves_disks(&job->plan);
+}
+
+// Poll every mirror once. *ret_ready: all in sync. *ret_done: a sum that grows with any progress.
+static int poll_mirrors(struct mv_job *job, bool *ret_ready, uint64_t *ret_done,
+                        struct drv_err *err)
+{
+    struct mv_disk_progress *row = job->progress.disks;
+    *ret_ready = true;
+    *ret_done = job->disk_bytes = 0;
+    for (unsigned i = 0; i < job->plan.n_disks; i++) {
+        const struct mv_disk *d = &job->plan.disks[i];
+        if (!d->moves)
+            continue;
+        struct mv_mirror m = {0};
+        if (job->ports->qemu.mirror_poll(job->ctx, d, &m, err) < 0)
+            return -1;
+        if (m.failed)
+            return drv_err(err, DRV_EPEER, "copying disk %s failed: %s", d->id, m.error);
+        // The job's total grows while the guest writes: never show less than before.
+        row->bytes_done = m.done_bytes > row->bytes_done ? m.done_bytes : row->bytes_done;
+        row->bytes_total = m.total_bytes;
+        row->wire_bytes = m.wire_bytes;
+        row->ready = m.ready;
+        *ret_ready = *ret_ready && m.ready;
+        *ret_done += m.done_bytes + m.wire_bytes;
+        job->disk_bytes += m.wire_bytes;
+        row++;
+    }
+    return 0;
+}
+
+static int wait_ready(struct mv_job *job, struct drv_err *err)
+{
+    uint64_t last = 0;
+    uint64_t limit = job->bandwidth_bps;
+    int64_t last_change = drv_now_ms();
+    for (;;) {
+        bool ready = false;
+        uint64_t done = 0;
+        if (mv_check_cancel(job, err) < 0 || poll_mirrors(job, &ready, &done, err) < 0)
+            return -1;
+        mv_publish(job);
+        if (ready)
+            return 0;
+        if (done != last) {
+            last = done;
+            last_change = drv_now_ms();
+        } else if (drv_now_ms() - last_change > STALL_MS) {
+            drv_err(err, DRV_ETIMEDOUT, "copying disks to %s made no progress for %d s",
+                    job->plan.to, STALL_MS / 1000);
+            return drv_err_hint(err, "check the migration network between the hosts");
+        }
+        if (limit != job->bandwidth_bps) {
+            limit = job->bandwidth_bps;
+            for (unsigned i = 0; i < job->plan.n_disks; i++)
+                if (job->plan.disks[i].moves &&
+                    job->ports->qemu.mirror_limit(job->ctx, &job->plan.disks[i], limit, err) < 0)
+                    return -1;
+        }
+        job->ports->qemu.wait_change(job->ctx, POLL_MS);
+    }
+}
+
+static int src_start(struct mv_job *job, struct drv_err *err)
+{
+    for (unsigned i = 0; i < job->plan.n_disks; i++)
+        if (job->plan.disks[i].moves &&
+            job->ports->qemu.mirror_start(job->ctx, &job->plan.disks[i], &job->endpoints,
+                                          job->bandwidth_bps, err) < 0)
+            return -1;
+    return wait_ready(job, err);
+}
+
+static int src_undo(struct mv_job *job, struct drv_err *err)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < job->plan.n_disks; i++)
+        if (job->plan.disks[i].moves &&
+            job->ports->qemu.mirror_abort(job->ctx, &job->plan.disks[i], rc ? NULL : err) < 0)
+            rc = -1;
+    return rc;
+}
+
+const struct mv_phase mv_phase_copy = {
+    .name = "copy", .applies = applies, .src_start = src_start, .src_undo = src_undo};
