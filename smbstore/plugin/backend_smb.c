@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The libsmbclient back end of drover-store: one context per session, one connection, SMB 3.1.1,
+// encrypted, Kerberos only; credentials are whatever KRB5CCNAME names when the session is made.
+//
+// Facts this relies on (libsmbclient 4.17): a session that failed never recovers, a new context does;
+// the share mode is an option of the context, read at each open; nothing is flushed by the client, so
+// the share must have `sync always = yes`; st_ino is the server's file id, st_dev only a hash of the
+// server's and share's names.
+#include "backend.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <libsmbclient.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+struct ds_session {
+    SMBCCTX *ctx;
+};
+
+struct ds_file {
+    SMBCFILE *f;
+};
+
+static int call_timeout_ms;
+
+// Kerberos needs neither name nor password.
+static void no_password(SMBCCTX *ctx, const char *server, const char *share, char *group, int group_len,
+                        char *user, int user_len, char *password, int password_len)
+{
+    (void)ctx, (void)server, (void)share, (void)group, (void)group_len, (void)user, (void)user_len;
+    if (password_len > 0)
+        password[0] = '\0';
+}
+
+static struct ds_session *smb_connect(struct drv_err *err)
+{
+    SMBCCTX *ctx = smbc_new_context();
+    if (!ctx) {
+        drv_err_os(err, errno, "libsmbclient context");
+        return NULL;
+    }
+    smbc_setTimeout(ctx, call_timeout_ms);
+    smbc_setFunctionAuthDataWithContext(ctx, no_password);
+    smbc_setOptionUseKerberos(ctx, 1);
+    smbc_setOptionFallbackAfterKerberos(ctx, 0);
+    smbc_setOptionNoAutoAnonymousLogin(ctx, 1);
+    smbc_setOptionSmbEncryptionLevel(ctx, SMBC_ENCRYPTLEVEL_REQUIRE);
+    if (!smbc_init_context(ctx)) {
+        drv_err_os(err, errno, "libsmbclient context");
+        smbc_free_context(ctx, 0);
+        return NULL;
+    }
+    smbc_setOptionProtocols(ctx, "SMB3_11", "SMB3_11"); // after init, which reads smb.conf
+    struct ds_session *s = drv_xcalloc(1, sizeof *s);
+    s->ctx = ctx;
+    return s;
+}
+
+static void smb_disconnect(struct ds_session *s)
+{
+    if (!s)
+        return;
+    smbc_free_context(s->ctx, 1); // closes what is open; on a severed connection at once
+    free(s);
+}
+
+// libsmbclient decodes %XX, and cuts at '?': everything unusual in the path is encoded.
+// "smb://server/share/a b" → "smb://server/share/a%20b". NULL: not an smb URL.
+static char *encode_url(const char *url)
+{
+    static const char scheme[] = "smb://";
+    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/$";
+    if (strncmp(url, scheme, sizeof scheme - 1) != 0)
+        return NULL;
+    char *out = drv_xcalloc(3 * strlen(url) + 1, 1);
+    size_t n = (size_t)sprintf(out, "%s", scheme);
+    for (const char *p = url + n; *p; p++) {
+        if (strchr(plain, *p))
+            out[n++] = *p;
+        else
+            n += (size_t)sprintf(out + n, "%%%02X", (unsigned char)*p);
+    }
+    return out;
+}
+
+// libsmbclient sometimes fails without an errno.
+static int failed(void)
+{
+    return errno ? errno : EIO;
+}
+
+static int smb_open(struct ds_session *s, const char *url, enum ds_mode mode, struct ds_file **ret)
+{
+    DRV_AUTO_FREE char *encoded = encode_url(url);
+    if (!encoded)
+        return EPROTONOSUPPORT;
+    bool hold = mode != DS_OBSERVE;
+    smbc_setOptionOpenShareMode(s->ctx, hold ? SMBC_SHAREMODE_DENY_WRITE : SMBC_SHAREMODE_DENY_NONE);
+    int flags = hold ? O_RDWR : O_RDONLY;
+    if (mode == DS_HOLD_CREATE)
+        flags |= O_CREAT;
+    errno = 0;
+    SMBCFILE *f = smbc_getFunctionOpen(s->ctx)(s->ctx, encoded, flags, 0600);
+    if (!f)
+        return failed();
+    *ret = drv_xcalloc(1, sizeof **ret);
+    (*ret)->f = f;
+    return 0;
+}
+
+static int smb_close(struct ds_session *s, struct ds_file *f)
+{
+    errno = 0;
+    int rc = smbc_getFunctionClose(s->ctx)(s->ctx, f->f);
+    int e = rc < 0 ? failed() : 0;
+    free(f);
+    return e;
+}
+
+static int seek(struct ds_session *s, struct ds_file *f, uint64_t offset)
+{
+    errno = 0;
+    off_t at = smbc_getFunctionLseek(s->ctx)(s->ctx, f->f, (off_t)offset, SEEK_SET);
+    return at == (off_t)offset ? 0 : failed();
+}
+
+static int smb_read(struct ds_session *s, struct ds_file *f, void *buf, size_t len, uint64_t offset,
+                    size_t *ret_len)
+{
+    int e = seek(s, f, offset);
+    size_t got = 0;
+    while (!e && got < len) {
+        errno = 0;
+        ssize_t n = smbc_getFunctionRead(s->ctx)(s->ctx, f->f, (char *)buf + got, len - got);
+        if (n < 0)
+            e = failed();
+        else if (n == 0)
+            break;
+        else
+            got += (size_t)n;
+    }
+    *ret_len = got;
+    return e;
+}
+
+static int smb_write(struct ds_session *s, struct ds_file *f, const void *buf, size_t len,
+                     uint64_t offset)
+{
+    int e = seek(s, f, offset);
+    size_t put = 0;
+    while (!e && put < len) {
+        errno = 0;
+        ssize_t n = smbc_getFunctionWrite(s->ctx)(s->ctx, f->f, (const char *)buf + put, len - put);
+        if (n <= 0)
+            e = failed();
+        else
+            put += (size_t)n;
+    }
+    return e;
+}
+
+static int smb_flush(struct ds_session *s, struct ds_file *f)
+{
+    (void)s, (void)f; // the share is `sync always`: every answered write is durable
+    return 0;
+}
+
+static int smb_ident(struct ds_session *s, struct ds_file *f, struct ds_ident *ret)
+{
+    struct stat sb;
+    errno = 0;
+    if (smbc_getFunctionFstat(s->ctx)(s->ctx, f->f, &sb) < 0)
+        return failed();
+    ret->volume_id = sb.st_dev;
+    ret->file_id = sb.st_ino;
+    ret->size_bytes = (uint64_t)sb.st_size;
+    return 0;
+}
+
+// Every TCP connection of this process is libsmbclient's (NBD and control are unix sockets).
+// connect(AF_UNSPEC) resets a TCP connection and throws its send queue away, under any thread that is
+// waiting on it: close() would let queued writes arrive later, when another host may hold the file.
+static void smb_sever(void)
+{
+    DIR *d = opendir("/proc/self/fd");
+    if (!d)
+        return;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+        int fd = atoi(e->d_name), domain = 0, type = 0;
+        socklen_t size = sizeof(int);
+        if (e->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
+            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+            continue;
+        struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+        if ((domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM)
+            (void)connect(fd, &nowhere, sizeof nowhere);
+    }
+    closedir(d);
+}
+
+static const struct ds_backend smb_backend = {
+    .connect = smb_connect,
+    .disconnect = smb_disconnect,
+    .open = smb_open,
+    .close = smb_close,
+    .read = smb_read,
+    .write = smb_write,
+    .flush = smb_flush,
+    .ident = smb_ident,
+    .sever = smb_sever,
+};
+
+const struct ds_backend *ds_backend_smb(int timeout_ms)
+{
+    call_timeout_ms = timeout_ms;
+    return &smb_backend;
+}

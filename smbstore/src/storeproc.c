@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Starting and ending drover-store processes: see storeproc.h. The process is nbdkit with our plugin,
+// detached; its run directory holds <name>.nbd .ctl .pid .conf .log.
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include "drover/proc.h"
+#include "storeproc_int.h"
+
+enum { START_MS = 10000, OPEN_MS = 40000, END_MS = 10000, PATH_BYTES = 256, MAX_ARGS = 24 };
+
+// Everything of a client smb.conf that matters here. The socket options notice a cut link in about five
+// seconds, as the server does; libsmbclient itself would wait for its own time-out.
+static const char client_conf[] =
+    "[global]\n"
+    "  client min protocol = SMB3_11\n"
+    "  client max protocol = SMB3_11\n"
+    "  client use kerberos = required\n"
+    "  client smb encrypt = required\n"
+    "  socket options = TCP_NODELAY TCP_KEEPIDLE=2 TCP_KEEPINTVL=1 TCP_KEEPCNT=3 "
+    "TCP_USER_TIMEOUT=5000 SO_KEEPALIVE\n";
+
+void ss_proc_nbd_path(const char *dir, const char *name, char *out, size_t size)
+{
+    ss_proc_path(dir, name, "nbd", out, size);
+}
+
+static void remove_files(const char *dir, const char *name)
+{
+    static const char *const suffixes[] = {"nbd", "ctl", "pid", "conf"};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(suffixes); i++) {
+        char path[PATH_BYTES];
+        ss_proc_path(dir, name, suffixes[i], path, sizeof path);
+        unlink(path);
+    }
+}
+
+static int write_conf(const char *path, struct drv_err *err)
+{
+    DRV_AUTO_FILE FILE *f = fopen(path, "we");
+    if (!f || fputs(client_conf, f) < 0 || fflush(f) != 0)
+        return drv_err_os(err, errno, "cannot write %s", path);
+    return 0;
+}
+
+// nbdkit's arguments, "key=value" each; freed by free_args.
+struct args {
+    const char *argv[MAX_ARGS];
+    char *owned[MAX_ARGS];
+    unsigned n, n_owned;
+};
+
+static void free_args(struct args *a)
+{
+    for (unsigned i = 0; i < a->n_owned; i++)
+        free(a->owned[i]);
+}
+
+static void add(struct args *a, const char *arg)
+{
+    if (a->n < MAX_ARGS - 1)
+        a->argv[a->n++] = arg;
+}
+
+static void add_pair(struct args *a, const char *key, const char *value)
+{
+    if (!value)
+        return;
+    a->owned[a->n_owned] = drv_xasprintf("%s=%s", key, value);
+    add(a, a->owned[a->n_owned++]);
+}
+
+static void add_number(struct args *a, const char *key, uint64_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%" PRIu64, value);
+    add_pair(a, key, text);
+}
+
+static pid_t spawn(const struct ss_proc_spec *s, struct drv_err *err)
+{
+    char nbd[PATH_BYTES], ctl[PATH_BYTES], pidfile[PATH_BYTES], conf[PATH_BYTES], log[PATH_BYTES];
+    ss_proc_path(s->dir, s->name, "nbd", nbd, sizeof nbd);
+    ss_proc_path(s->dir, s->name, "ctl", ctl, sizeof ctl);
+    ss_proc_path(s->dir, s->name, "pid", pidfile, sizeof pidfile);
+    ss_proc_path(s->dir, s->name, "conf", conf, sizeof conf);
+    ss_proc_path(s->dir, s->name, "log", log, sizeof log);
+    if (write_conf(conf, err) < 0)
+        return -1;
+
+    struct args a DRV_CLEANUP(free_args) = {.n = 0};
+    add(&a, s->nbdkit);
+    add(&a, "--foreground");
+    add(&a, "--unix");
+    add(&a, nbd);
+    add(&a, s->plugin);
+    add_pair(&a, "image", s->image_url);
+    add_pair(&a, "record", s->record_url);
+    add_pair(&a, "control", ctl);
+    add_pair(&a, "pidfile", pidfile);
+    add_pair(&a, "qmp", s->qmp_path);
+    add_number(&a, "export_bytes", s->export_bytes);
+    add_number(&a, "stall", s->stall_deadline_s ? s->stall_deadline_s : 60);
+    add_number(&a, "guards", s->record_guards_guest);
+
+    DRV_AUTO_FREE char *ccache = drv_xasprintf("KRB5CCNAME=%s", s->ccache);
+    DRV_AUTO_FREE char *smb_conf = drv_xasprintf("SMB_CONF_PATH=%s", conf);
+    const char *krb5 = getenv("KRB5_CONFIG");
+    DRV_AUTO_FREE char *krb5_conf = drv_xasprintf("KRB5_CONFIG=%s", krb5 ? krb5 : "/etc/krb5.conf");
+    const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache,
+                               smb_conf, krb5_conf, NULL};
+    struct drv_spawn sp = {.argv = a.argv, .env = env, .log_path = log};
+    return drv_proc_spawn(&sp, err);
+}
+
+// The last line of the log, for a process that ended before it could answer.
+static void last_log_line(const struct ss_proc_spec *s, char *out, size_t size)
+{
+    char path[PATH_BYTES], line[512];
+    ss_proc_path(s->dir, s->name, "log", path, sizeof path);
+    DRV_AUTO_FILE FILE *f = fopen(path, "re");
+    drv_copy(out, size, "no message");
+    while (f && fgets(line, sizeof line, f)) {
+        line[strcspn(line, "\n")] = '\0';
+        if (line[0])
+            drv_copy(out, size, line);
+    }
+}
+
+static struct ss_proc *wait_for_control(const struct ss_proc_spec *s, pid_t pid, uint64_t start,
+                                        struct drv_err *err)
+{
+    int64_t deadline = drv_now_ms() + START_MS;
+    while (drv_now_ms() < deadline) {
+        struct drv_err ignored = DRV_ERR_INIT;
+        struct ss_proc *p = ss_proc_connect(s->dir, s->name, &ignored);
+        if (p)
+            return p;
+        if (!drv_proc_alive(pid, start)) {
+            char why[256];
+            last_log_line(s, why, sizeof why);
+            drv_err(err, DRV_EINTERNAL, "drover-store did not start: %s", why);
+            return NULL;
+        }
+        drv_sleep_ms(5);
+    }
+    drv_err(err, DRV_ETIMEDOUT, "drover-store did not start within %d s", START_MS / 1000);
+    return NULL;
+}
+
+static int hand_over_socket(const struct ss_proc_spec *s, struct drv_err *err)
+{
+    char nbd[PATH_BYTES];
+    ss_proc_nbd_path(s->dir, s->name, nbd, sizeof nbd);
+    if (chmod(nbd, 0600) < 0 || chown(nbd, s->socket_uid, s->socket_gid) < 0)
+        return drv_err_os(err, errno, "NBD socket %s", nbd);
+    return 0;
+}
+
+int ss_proc_start(const struct ss_proc_spec *spec, struct drv_err *err)
+{
+    if (!spec->image_url && !spec->record_url)
+        return drv_err(err, DRV_EINVAL, "drover-store %s needs an image or a record", spec->name);
+    struct drv_err ignored = DRV_ERR_INIT;
+    struct ss_proc *old = ss_proc_connect(spec->dir, spec->name, &ignored);
+    if (old) {
+        ss_proc_close(old);
+        return drv_err(err, DRV_EEXIST, "drover-store %s/%s is running already", spec->dir,
+                       spec->name);
+    }
+    remove_files(spec->dir, spec->name);
+    pid_t pid = spawn(spec, err);
+    if (pid < 0)
+        return -1;
+    uint64_t start = drv_proc_start_time(pid);
+    struct ss_proc *p = wait_for_control(spec, pid, start, err);
+    int rc = p && ss_proc_ask(p, "open", NULL, OPEN_MS, NULL, err) == 0 &&
+                     hand_over_socket(spec, err) == 0
+                 ? 0
+                 : -1;
+    ss_proc_close(p);
+    if (rc < 0) {
+        drv_proc_end(pid, start, SIGKILL, END_MS, NULL);
+        remove_files(spec->dir, spec->name);
+        drv_err_prefix(err, "disk %s", spec->name);
+    }
+    return rc;
+}
+
+// pid and start time from the pidfile, or 0.
+static pid_t read_pidfile(const char *dir, const char *name, uint64_t *ret_start)
+{
+    char path[PATH_BYTES];
+    ss_proc_path(dir, name, "pid", path, sizeof path);
+    DRV_AUTO_FILE FILE *f = fopen(path, "re");
+    int pid = 0;
+    unsigned long long start = 0;
+    if (!f || fscanf(f, "%d %llu", &pid, &start) != 2)
+        pid = 0;
+    *ret_start = start;
+    return (pid_t)pid;
+}
+
+int ss_proc_quit(struct ss_proc *p, bool force, struct drv_err *err)
+{
+    enum { QUIT_MS = 5000 };
+    uint64_t start = 0;
+    pid_t pid = read_pidfile(ss_proc_dir(p), ss_proc_name(p), &start);
+    struct drv_err ask_err = DRV_ERR_INIT;
+    int rc = ss_proc_ask(p, "quit", json_pack("{s:b}", "force", force), QUIT_MS, NULL, &ask_err);
+    if (rc < 0 && ask_err.code == DRV_ESTATE) {
+        if (err)
+            *err = ask_err;
+        return -1;
+    }
+    ss_proc_disconnect(p);
+    if (pid > 0 && drv_proc_end(pid, start, rc < 0 ? SIGTERM : 0, END_MS, NULL) < 0 &&
+        drv_proc_end(pid, start, SIGKILL, END_MS, err) < 0)
+        return -1;
+    remove_files(ss_proc_dir(p), ss_proc_name(p));
+    return 0;
+}
