@@ -2,20 +2,22 @@
 // The host's database: settings, stores, VMs, the move journal, the audit log. One SQLite file.
 //
 // Every function here blocks (most wait for the disk): worker threads and start-up only, never the
-// loop thread. One connection serves all threads; a function holds it from its first statement to its
-// last, so each is atomic. What a function wrote is on disk (WAL, synchronous=FULL) when it returns 0.
+// loop thread. One connection serves all threads; a function holds it from its first statement to
+// its last, so each is atomic. What a function wrote is on disk (WAL, synchronous=FULL) when it
+// returns 0.
 //
-// Common errors: DRV_ENOSPACE the disk is full; DRV_EIO the file is damaged (the hint says what to do);
-// DRV_EBUSY another process keeps it locked; DRV_EDENIED it cannot be written. Errors carry origin
-// "sqlite" and its number. Text goes in and out as UTF-8; JSON columns hold text that the caller made.
-// Times are wall-clock milliseconds since 1970, for people: nothing is decided by them.
+// Common errors: DRV_ENOSPACE the disk is full; DRV_EIO the file is damaged (the hint says what to
+// do); DRV_EBUSY another process keeps it locked; DRV_EDENIED it cannot be written. Errors carry
+// origin "sqlite" and its number. Text goes in and out as UTF-8; JSON columns hold text that the
+// caller made. Times are wall-clock milliseconds since 1970, for people: nothing is decided by
+// them.
 #ifndef DROVER_DB_H
 #define DROVER_DB_H
 
-#include <stdbool.h>
-#include <stdint.h>
 #include "drover/err.h"
 #include "drover/util.h"
+#include <stdbool.h>
+#include <stdint.h>
 
 enum {
     DB_KEY_LEN = 64,   // names of settings, stores, VMs; with NUL
@@ -25,15 +27,16 @@ enum {
 
 struct db;
 
-// Open the database at path, creating it (mode 0600) or migrating it to this version's schema. Errors
-// name the file: not a database, somebody else's, damaged (quick_check), written by a newer drover
-// (DRV_ESTATE; such a file is left exactly as it was).
+// Open the database at path, creating it (mode 0600) or migrating it to this version's schema.
+// Errors name the file: not a database, somebody else's, damaged (quick_check), written by a newer
+// drover (DRV_ESTATE; such a file is left exactly as it was).
 struct db *db_open(const char *path, struct drv_err *err);
 void db_close(struct db *db); // NULL allowed; no other call may be under way
 #define DB_AUTO_CLOSE DRV_CLEANUP(db_cleanup_close)
 void db_cleanup_close(struct db **db);
 
-// ---- settings: keys and values of `drover host set`; their meaning and defaults are the caller's ----
+// ---- settings: keys and values of `drover host set`; their meaning and defaults are the caller's
+// ----
 
 struct db_setting {
     char key[DB_KEY_LEN];
@@ -64,7 +67,8 @@ struct db_stores {
     struct db_store *list;
     unsigned n;
 };
-int db_store_add(struct db *db, const char *name, const char *url, struct drv_err *err); // DRV_EEXIST
+int db_store_add(struct db *db, const char *name, const char *url,
+                 struct drv_err *err); // DRV_EEXIST
 // DRV_ENOTFOUND; DRV_EBUSY while a VM of this host has its home there.
 int db_store_remove(struct db *db, const char *name, struct drv_err *err);
 // *ret_url: caller frees. DRV_ENOTFOUND.
@@ -99,11 +103,11 @@ int db_vm_remove(struct db *db, const char *uuid, struct drv_err *err);
 void db_vm_done(struct db_vm *vm);
 void db_vms_done(struct db_vms *v);
 
-// The highest epoch seen of a VM, also of one that never ran here (DESIGN.md section 3, I3 and rule 1).
-// Raise it: a lower or equal epoch changes nothing and is no error. epoch: 1..2^63-1.
+// The highest epoch seen of a VM, also of one that never ran here (DESIGN.md section 3, I3 and rule
+// 1). Raise it: a lower or equal epoch changes nothing and is no error. epoch: 1..2^63-1.
 int db_vm_epoch_raise(struct db *db, const char *uuid, uint64_t epoch, struct drv_err *err);
-// Fails with DRV_EATTENTION when epoch is below the highest seen: the server lost a durable write, or
-// an old record was restored, and nobody may act on it. 0 for equal, higher, or a VM never seen.
+// Fails with DRV_EATTENTION when epoch is below the highest seen: the server lost a durable write,
+// or an old record was restored, and nobody may act on it. 0 for equal, higher, or a VM never seen.
 int db_vm_epoch_check(struct db *db, const char *uuid, uint64_t epoch, struct drv_err *err);
 int db_vm_epoch_get(struct db *db, const char *uuid, uint64_t *ret_epoch, struct drv_err *err);
 
@@ -119,7 +123,7 @@ enum db_move_state {
     DB_MOVE_ATTENTION, // a person must look
     DB_MOVE_STATE_MAX_
 };
-const char *db_role_name(enum db_role r);            // "source"
+const char *db_role_name(enum db_role r);             // "source"
 const char *db_move_state_name(enum db_move_state s); // "active"
 
 struct db_move {
@@ -134,20 +138,20 @@ struct db_move {
     char *plan;             // JSON
     uint64_t epoch_before;  // of the owner record when the move was planned
     enum db_move_state state;
-    bool taking;               // out only: an epoch write may have been sent
-    char phase[DB_PHASE_LEN];  // out only: the phase begun last, "" before the first
-    int64_t created_at_ms;     // out only
-    int64_t updated_at_ms;     // out only
-    char *error;               // JSON or NULL
-    char *result;              // JSON or NULL
+    bool taking;              // out only: an epoch write may have been sent
+    char phase[DB_PHASE_LEN]; // out only: the phase begun last, "" before the first
+    int64_t created_at_ms;    // out only
+    int64_t updated_at_ms;    // out only
+    char *error;              // JSON or NULL
+    char *result;             // JSON or NULL
 };
 struct db_moves {
     struct db_move *list;
     unsigned n;
 };
-// Add the row; state is normally DB_MOVE_ACTIVE. (A destination that is asked about a move it has no
-// row of adds one as DB_MOVE_REFUSED: then that move can never begin here.) DRV_EEXIST: the id is
-// there; DRV_EBUSY: the VM has another active move on this host.
+// Add the row; state is normally DB_MOVE_ACTIVE. (A destination that is asked about a move it has
+// no row of adds one as DB_MOVE_REFUSED: then that move can never begin here.) DRV_EEXIST: the id
+// is there; DRV_EBUSY: the VM has another active move on this host.
 int db_move_add(struct db *db, const struct db_move *m, struct drv_err *err);
 // Caller ends *ret with db_move_done(). DRV_ENOTFOUND.
 int db_move_get(struct db *db, const char *id, struct db_move *ret, struct drv_err *err);
@@ -157,18 +161,18 @@ int db_move_list(struct db *db, bool active_only, unsigned limit, struct db_move
 void db_move_done(struct db_move *m);
 void db_moves_done(struct db_moves *m);
 
-// Set state, and error and result where not NULL. From active to anything but refused; from attention
-// to anything but refused; a final state only to itself. Else DRV_ESTATE.
+// Set state, and error and result where not NULL. From active to anything but refused; from
+// attention to anything but refused; a final state only to itself. Else DRV_ESTATE.
 int db_move_set_state(struct db *db, const char *id, enum db_move_state state, const char *error,
                       const char *result, struct drv_err *err);
 
 // These two exclude each other, whatever threads call them and in whatever order (rules 5 and 6).
-// Destination: the epoch write may be sent from now on. Succeeds again if it did before. DRV_ESTATE:
-// the move is not active: it must not take.
+// Destination: the epoch write may be sent from now on. Succeeds again if it did before.
+// DRV_ESTATE: the move is not active: it must not take.
 int db_move_taking(struct db *db, const char *id, struct drv_err *err);
-// Destination: journal the durable word that this move has not taken and never will: active becomes
-// refused. 0 also when it had already ended without taking. DRV_ESTATE: db_move_taking() came first,
-// so only the owner record can tell.
+// Destination: journal the durable word that this move has not taken and never will: active (or
+// attention) becomes refused. 0 also when it had already ended without taking. DRV_ESTATE:
+// db_move_taking() came first, so only the owner record can tell.
 int db_move_refuse(struct db *db, const char *id, const char *error, struct drv_err *err);
 
 enum db_step { DB_START, DB_UNDO, DB_STEP_MAX_ };
@@ -218,7 +222,8 @@ struct db_audits {
     unsigned n;
 };
 int db_audit_add(struct db *db, const struct db_audit *a, struct drv_err *err);
-int db_audit_list(struct db *db, unsigned limit, struct db_audits *ret, struct drv_err *err); // newest first
+int db_audit_list(struct db *db, unsigned limit, struct db_audits *ret,
+                  struct drv_err *err); // newest first
 void db_audits_done(struct db_audits *a);
 
 #endif
