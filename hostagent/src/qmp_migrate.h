@@ -5,8 +5,8 @@
 #ifndef HOSTAGENT_QMP_MIGRATE_H
 #define HOSTAGENT_QMP_MIGRATE_H
 
-#include <sys/types.h>
 #include "qmp.h"
+#include <sys/types.h>
 
 // The same on both sides of a move, apart from tls_creds (each side's own object).
 struct qmp_mig_opts {
