@@ -76,7 +76,7 @@ static void drop_follower(int fd)
     pthread_mutex_unlock(&acks.lock);
 }
 
-// A follower says nothing; reading only tells when it is gone.
+// What a follower says means nothing; reading tells when it is gone.
 static void follow(int connection)
 {
     int bytes = SEND_BUFFER_BYTES;
