@@ -175,7 +175,7 @@ static int smb_ident(struct ds_session *s, struct ds_file *f, struct ds_ident *r
     errno = 0;
     if (smbc_getFunctionFstat(s->ctx)(s->ctx, f->f, &sb) < 0)
         return failed();
-    ret->volume_id = sb.st_dev;
+    ret->volume_id = (uint32_t)sb.st_dev; // a 32-bit hash, sign-extended by the library
     ret->file_id = sb.st_ino;
     ret->size_bytes = (uint64_t)sb.st_size;
     return 0;
