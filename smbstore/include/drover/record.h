@@ -25,7 +25,7 @@ struct ss_record_image {
 };
 
 struct ss_record {
-    uint64_t write_counter; // set by encode from the previous record
+    uint64_t write_counter; // one more than the previous record's: set by who writes
     uint64_t epoch;         // >= 1
     enum ss_record_state state;
     char vm[DRV_UUID_LEN];
@@ -43,15 +43,22 @@ struct ss_record {
     unsigned stall_deadline_s; // the holder pauses its guest when it could not verify for so long
 };
 
-// Encode r (write_counter as given) into one slot. -1 DRV_EINVAL when it does not fit 4 KiB.
+// Encode r (write_counter as given) into one slot. -1 DRV_EINVAL when a field is bad or it does not fit
+// 4 KiB (then nothing was encoded).
 int ss_record_encode(const struct ss_record *r, uint8_t slot[SS_RECORD_SLOT_BYTES],
                      struct drv_err *err);
+// One slot. -1 DRV_EINVAL: never written or torn (magic or checksum); DRV_EATTENTION: intact, but not
+// understood (a newer drover's version, a field out of range).
 int ss_record_decode_slot(const uint8_t slot[SS_RECORD_SLOT_BYTES], struct ss_record *ret,
                           struct drv_err *err);
 // Decode both slots of a record file, choose the newest valid. ret_slot: 0 or 1, the slot it came from
-// (the next write goes to the other). -1 DRV_EATTENTION when neither is valid.
+// (the next write goes to the other). len may be less than SS_RECORD_BYTES: slots not wholly there are
+// invalid. -1 DRV_ENOTFOUND: len is 0, a record never written; DRV_EATTENTION: neither slot is valid,
+// one is not understood, or the two contradict each other.
 int ss_record_decode(const uint8_t *bytes, size_t len, struct ss_record *ret, unsigned *ret_slot,
                      struct drv_err *err);
+// For the wire and the control socket: {"write_counter","epoch","body":{…}}; file and volume ids are
+// strings of hexadecimal digits, as JSON integers end at 2^63. New reference.
 json_t *ss_record_to_json(const struct ss_record *r);
 int ss_record_from_json(const json_t *j, struct ss_record *ret, struct drv_err *err);
 const char *ss_record_state_name(enum ss_record_state s);

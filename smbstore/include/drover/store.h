@@ -34,7 +34,8 @@ void ss_store_close(struct ss_store *st); // NULL allowed
 struct ss_stat {
     bool is_dir;
     uint64_t size_bytes;
-    uint64_t volume_id, file_id;
+    uint64_t allocated_bytes;    // local: blocks; SMB: size_bytes, as servers do not tell
+    uint64_t volume_id, file_id; // as the file system or server tells them; volume 0 = unknown
 };
 int ss_stat(struct ss_store *st, const char *path, struct ss_stat *ret, struct drv_err *err);
 int ss_mkdir(struct ss_store *st, const char *path, struct drv_err *err); // and its parents; exists = ok

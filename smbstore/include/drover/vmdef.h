@@ -28,7 +28,8 @@ struct ss_disk {
     char path[SS_PATH_MAX];  // within the store, e.g. "web01/disk0.qcow2"
     enum ss_format format;
     enum ss_bus bus;
-    unsigned pci_slot; // slot on pcie.0 (device number 1..31); stored so that removing one never shifts others
+    unsigned pci_slot; // virtio: device number 1..30 on pcie.0, stored so that removing a disk never
+                       // shifts others; 0 for the other buses and for NVRAM
     char serial[21];   // what the guest sees
     enum ss_cache cache;
 };
@@ -44,7 +45,7 @@ struct ss_nic {
     char mac[18];
     char network[SS_NAME_MAX]; // bridge name on the host
     char model[24];            // "virtio-net-pci", "e1000e"
-    unsigned pci_slot;
+    unsigned pci_slot; // as a disk's, shared numbering
 };
 
 struct ss_vmdef {

@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Connecting: see conn.h. Written against libsmbclient 4.17; its errno values are coarse (EACCES is
+// an ACL or a ticket, EINVAL an unknown host or an ended session), so the stage reached decides the
+// text.
+#include "conn.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const char smb_conf[] = "[global]\n"
+                               "client use kerberos = required\n"
+                               "client smb encrypt = required\n"
+                               "client smb3 encryption algorithms = AES-128-GCM, AES-256-GCM\n"
+                               "client signing = required\n"
+                               "client min protocol = SMB3_11\n"
+                               "client max protocol = SMB3_11\n"
+                               "client ipc min protocol = SMB3_11\n"
+                               "client ipc max protocol = SMB3_11\n"
+                               "name resolve order = host\n"
+                               "disable netbios = yes\n"
+                               "load printers = no\n";
+
+// --- before connecting ---
+
+// libsmbclient reads one smb.conf per process, by name: give it ours, never the machine's or a
+// user's.
+static int set_configuration(struct drv_err *err)
+{
+    int fd = memfd_create("drover-smb.conf", 0); // stays open: read again by name
+    if (fd < 0 || write(fd, smb_conf, sizeof smb_conf - 1) != (ssize_t)sizeof smb_conf - 1)
+        return drv_err_os(err, errno, "smb.conf in memory");
+    char name[64];
+    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
+    setenv("SMB_CONF_PATH", name, 1);
+    unsetenv("HOME");
+    return 0;
+}
+
+// No password and no user name: the ticket is all that we have.
+static void no_password(SMBCCTX *ctx, const char *server, const char *share, char *workgroup,
+                        int workgroup_size, char *user, int user_size, char *password,
+                        int password_size)
+{
+    (void)ctx, (void)server, (void)share, (void)workgroup, (void)workgroup_size, (void)user,
+        (void)user_size;
+    if (password_size > 0)
+        password[0] = '\0';
+}
+
+// The library tells its progress in the debug log only (libsmb_server.c, level 4). When a version
+// words it otherwise, messages become less exact, no more.
+static void note_progress(void *arg, int level, const char *msg)
+{
+    struct conn *c = arg;
+    if (strstr(msg, "session setup ok"))
+        c->stage = CONN_LOGGED_ON;
+    else if (strstr(msg, "tconx ok"))
+        c->stage = CONN_IN_SHARE;
+    else if (level <= 1 && c->stage == CONN_NONE) {
+        snprintf(c->detail, sizeof c->detail, "%s", msg);
+        c->detail[strcspn(c->detail, "\n")] = '\0';
+    }
+}
+
+int conn_init(struct conn *c, const struct ss_url *url, int timeout_ms, struct drv_err *err)
+{
+    *c = (struct conn){.url = *url};
+    if (set_configuration(err) < 0)
+        return -1;
+    c->ctx = smbc_new_context();
+    if (!c->ctx)
+        return drv_err_os(err, errno, "libsmbclient: new context");
+    smbc_setOptionDebugToStderr(c->ctx, 1);
+    smbc_setOptionUserData(c->ctx, c);
+    smbc_setFunctionAuthDataWithContext(c->ctx, no_password);
+    smbc_setOptionUseKerberos(c->ctx, 1);
+    smbc_setOptionFallbackAfterKerberos(c->ctx, 0);
+    smbc_setOptionNoAutoAnonymousLogin(c->ctx, 1);
+    smbc_setOptionSmbEncryptionLevel(c->ctx, SMBC_ENCRYPTLEVEL_REQUIRE);
+    smbc_setOptionUrlEncodeReaddirEntries(c->ctx, 0);
+    smbc_setTimeout(c->ctx, timeout_ms);
+    if (!smbc_init_context(c->ctx))
+        return drv_err_os(err, errno, "libsmbclient: context");
+    // Only after smbc_init_context, which loads the configuration.
+    if (!smbc_setOptionProtocols(c->ctx, "SMB3_11", "SMB3_11"))
+        return drv_err(err, DRV_EINTERNAL, "libsmbclient does not know SMB3_11");
+    smbc_setLogCallback(c->ctx, c, note_progress);
+    smbc_set_context(c->ctx);
+    return 0;
+}
+
+// --- URLs ---
+
+static void append_encoded(char *out, const char *path)
+{
+    while (*path) {
+        char component[SS_PATH_MAX];
+        size_t len = strcspn(path, "/");
+        snprintf(component, sizeof component, "%.*s", (int)len, path);
+        size_t used = strlen(out);
+        out[used++] = '/';
+        smbc_urlencode(out + used, component, (int)(CONN_URL_MAX - used));
+        path += len + (path[len] == '/');
+    }
+}
+
+void conn_url(const struct conn *c, const char *path, char out[CONN_URL_MAX])
+{
+    snprintf(out, CONN_URL_MAX, "smb://%s", c->url.server);
+    append_encoded(out, c->url.share);
+    append_encoded(out, c->url.path);
+    append_encoded(out, path);
+}
+
+// --- errors ---
+
+static int fail_connecting(const struct conn *c, int errnum, struct drv_err *err)
+{
+    const char *server = c->url.server, *share = c->url.share;
+    const char *because = c->detail[0] ? ": " : "";
+    switch (errnum) {
+    case EACCES:
+    case EPERM:
+        if (c->stage == CONN_LOGGED_ON) {
+            drv_err(err, DRV_EDENIED, "the server accepts our ticket, but not on this share");
+            return drv_err_hint(err, "share permissions of %s must allow this account", share);
+        }
+        drv_err(err, DRV_EDENIED, "the Kerberos logon failed%s%s", because, c->detail);
+        return drv_err_hint(err,
+                            "look for a ticket cifs/%s that has not expired: klist; the name "
+                            "must be the server's own in the domain",
+                            server);
+    case ENOENT:
+    case ENODEV:
+        drv_err(err, DRV_ENOTFOUND, "there is no share \"%s\" on %s", share, server);
+        return drv_err_hint(err, "smbclient -k -L %s lists the shares", server);
+    case EINVAL:
+        drv_err(err, DRV_EUNREACHABLE, "cannot open an SMB session%s%s", because, c->detail);
+        return drv_err_hint(err, "the ticket may have expired, or the server does not offer SMB "
+                                 "3.1.1 with encryption");
+    default:
+        drv_err_os(err, errnum, "cannot connect to %s", server);
+        if (err->code == DRV_EIO)
+            err->code = DRV_EUNREACHABLE;
+        return -1;
+    }
+}
+
+int conn_fail(const struct conn *c, int errnum, struct drv_err *err)
+{
+    if (c->stage != CONN_IN_SHARE) {
+        fail_connecting(c, errnum, err);
+        return drv_err_native(err, "smb", errnum);
+    }
+    switch (errnum) {
+    case EACCES:
+    case EPERM:
+        drv_err(err, DRV_EDENIED, "access denied by the permissions of the file or folder");
+        drv_err_hint(err, "the ticket is good: give the account (for hosts: their group) Modify "
+                          "rights there");
+        break;
+    case EBUSY:
+        drv_err(err, DRV_EBUSY, "in use by another host or program");
+        break;
+    case ENETRESET:
+    case ECONNABORTED:
+    case ECONNRESET:
+    case ENOTCONN:
+    case EPIPE:
+        drv_err(err, DRV_EUNREACHABLE, "the session with %s ended", c->url.server);
+        break;
+    case EINVAL: // of a path that was checked before it came here
+        drv_err(err, DRV_EUNREACHABLE,
+                "the server refused: the session ended, or it does not take "
+                "such a name");
+        break;
+    default:
+        drv_err_os(err, errnum, "%s", c->url.server);
+    }
+    return drv_err_native(err, "smb", errnum);
+}
+
+// --- connecting ---
+
+static int resolve(const struct conn *c, struct drv_err *err)
+{
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *found = NULL;
+    int rc = getaddrinfo(c->url.server, NULL, &hints, &found);
+    if (rc != 0) {
+        drv_err(err, DRV_EUNREACHABLE, "cannot resolve %s: %s", c->url.server, gai_strerror(rc));
+        return drv_err_hint(err, "check the name in the store's URL and this host's DNS server");
+    }
+    freeaddrinfo(found);
+    return 0;
+}
+
+static int check_ccache(struct drv_err *err)
+{
+    static const char prefix[] = "FILE:";
+    const char *name = getenv("KRB5CCNAME");
+    if (!name || strncmp(name, prefix, sizeof prefix - 1) != 0)
+        return drv_err(err, DRV_EINTERNAL, "KRB5CCNAME must name a FILE: credential cache");
+    name += sizeof prefix - 1;
+    if (access(name, R_OK) < 0) {
+        drv_err(err, DRV_EDENIED, "no Kerberos ticket: cannot read %s: %s", name, strerror(errno));
+        return drv_err_hint(err, "check the host's keytab and its account in the domain");
+    }
+    return 0;
+}
+
+int conn_connect(struct conn *c, struct drv_err *err)
+{
+    if (check_ccache(err) < 0 || resolve(c, err) < 0)
+        return -1;
+    char url[CONN_URL_MAX];
+    conn_url(c, "", url);
+    smbc_setDebug(c->ctx, 4);
+    int dir = smbc_opendir(url);
+    int errnum = errno;
+    smbc_setDebug(c->ctx, 0);
+    if (dir < 0 && errnum == ENOENT && c->stage == CONN_IN_SHARE)
+        return drv_err(err, DRV_ENOTFOUND, "the share has no folder \"%s\"", c->url.path);
+    if (dir < 0)
+        return conn_fail(c, errnum, err);
+    smbc_closedir(dir);
+    c->stage = CONN_IN_SHARE;
+    return 0;
+}

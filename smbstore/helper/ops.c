@@ -1,0 +1,404 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The operations of drover-smb. libsmbclient never makes a server fsync: durability is the share's
+// (`sync always`, syncops), which `store check` verifies.
+#include "ops.h"
+
+#include "hex.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { CHUNK_BYTES = 256 * 1024, LIST_MAX = 10000, READ_MAX = 448 * 1024 };
+
+// Arguments of a request; "" and 0 where it has none. Paths have been checked.
+struct request {
+    const char *op, *path, *to, *hex, *initial;
+    json_int_t max, size;
+    int replace;
+};
+
+// --- small steps; -1 with errno ---
+
+static int open_at(struct conn *c, const char *path, int flags, smbc_share_mode share)
+{
+    char url[CONN_URL_MAX];
+    conn_url(c, path, url);
+    smbc_setOptionOpenShareMode(c->ctx, share);
+    return smbc_open(url, flags, 0600);
+}
+
+static int stat_at(struct conn *c, const char *path, struct stat *ret)
+{
+    char url[CONN_URL_MAX];
+    conn_url(c, path, url);
+    return smbc_stat(url, ret);
+}
+
+static int unlink_at(struct conn *c, const char *path)
+{
+    char url[CONN_URL_MAX];
+    conn_url(c, path, url);
+    if (smbc_unlink(url) == 0)
+        return 0;
+    if (errno != EACCES && errno != EPERM)
+        return -1;
+    // A kept image is read-only, and a read-only file cannot be deleted over SMB.
+    return smbc_chmod(url, 0600) < 0 ? -1 : smbc_unlink(url);
+}
+
+static int rename_at(struct conn *c, const char *from, const char *to)
+{
+    char from_url[CONN_URL_MAX], to_url[CONN_URL_MAX];
+    conn_url(c, from, from_url);
+    conn_url(c, to, to_url);
+    return smbc_rename(from_url, to_url);
+}
+
+static int write_all(int fd, const char *data, size_t len)
+{
+    for (size_t off = 0; off < len;) {
+        size_t want = len - off < CHUNK_BYTES ? len - off : CHUNK_BYTES;
+        ssize_t n = smbc_write(fd, data + off, want);
+        if (n <= 0)
+            return -1;
+        off += (size_t)n;
+    }
+    return 0;
+}
+
+// A name that nobody else uses, in the folder of path.
+static int temp_name(const char *path, char out[SS_PATH_MAX])
+{
+    char uuid[DRV_UUID_LEN];
+    drv_uuid_new(uuid);
+    const char *slash = strrchr(path, '/');
+    int n = snprintf(out, SS_PATH_MAX, "%.*s.drover-%s.tmp", slash ? (int)(slash - path) + 1 : 0,
+                     path, uuid);
+    errno = ENAMETOOLONG;
+    return n < SS_PATH_MAX ? 0 : -1;
+}
+
+// --- operations: fill result; -1 with *err ---
+
+static int op_connect(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)r, (void)result;
+    return conn_connect(c, err);
+}
+
+static int op_stat(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    struct stat sb;
+    if (stat_at(c, r->path, &sb) < 0)
+        return conn_fail(c, errno, err);
+    char file_id[17];
+    snprintf(file_id, sizeof file_id, "%" PRIx64, (uint64_t)sb.st_ino);
+    bool is_dir = S_ISDIR(sb.st_mode);
+    json_object_set_new(result, "is_dir", json_boolean(is_dir));
+    json_object_set_new(result, "size", json_integer(is_dir ? 0 : sb.st_size));
+    // st_dev is libsmbclient's own hash of the server's name, not the volume.
+    json_object_set_new(result, "volume_id", json_string("0"));
+    json_object_set_new(result, "file_id", json_string(file_id));
+    return 0;
+}
+
+static int make_folder(struct conn *c, const char *path)
+{
+    struct stat sb;
+    char url[CONN_URL_MAX];
+    conn_url(c, path, url);
+    if (smbc_stat(url, &sb) == 0) {
+        errno = ENOTDIR;
+        return S_ISDIR(sb.st_mode) ? 0 : -1;
+    }
+    return smbc_mkdir(url, 0700) < 0 && errno != EEXIST ? -1 : 0;
+}
+
+static int op_mkdir(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    char prefix[SS_PATH_MAX];
+    for (const char *end = r->path; *end; end += *end == '/') {
+        end += strcspn(end, "/");
+        snprintf(prefix, sizeof prefix, "%.*s", (int)(end - r->path), r->path);
+        if (make_folder(c, prefix) < 0)
+            return conn_fail(c, errno, err);
+    }
+    return 0;
+}
+
+static int op_rmdir(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    char url[CONN_URL_MAX];
+    conn_url(c, r->path, url);
+    return smbc_rmdir(url) < 0 && errno != ENOENT ? conn_fail(c, errno, err) : 0;
+}
+
+static int op_unlink(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    return unlink_at(c, r->path) < 0 && errno != ENOENT ? conn_fail(c, errno, err) : 0;
+}
+
+// libsmbclient always replaces (it unlinks the target when the server refuses), so that "do not
+// replace" is a look beforehand: enough among drover's own hosts, which rename only what they hold.
+static int op_rename(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    struct stat sb;
+    if (!r->replace && stat_at(c, r->to, &sb) == 0)
+        return drv_err(err, DRV_EEXIST, "\"%s\" exists already", r->to);
+    return rename_at(c, r->path, r->to) < 0 ? conn_fail(c, errno, err) : 0;
+}
+
+static int op_chmod_readonly(struct conn *c, const struct request *r, json_t *result,
+                             struct drv_err *err)
+{
+    (void)result;
+    char url[CONN_URL_MAX];
+    conn_url(c, r->path, url);
+    return smbc_chmod(url, 0400) < 0 ? conn_fail(c, errno, err) : 0;
+}
+
+static int op_list(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    char url[CONN_URL_MAX];
+    conn_url(c, r->path, url);
+    size_t max = r->max >= 0 && r->max < LIST_MAX ? (size_t)r->max : LIST_MAX;
+    int dir = smbc_opendir(url);
+    if (dir < 0)
+        return conn_fail(c, errno, err);
+    json_t *names = json_array();
+    json_object_set_new(result, "names", names);
+    const struct smbc_dirent *e;
+    bool full = false;
+    while (!full && (e = smbc_readdir((unsigned)dir))) {
+        if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
+            continue;
+        full = json_array_size(names) >= max;
+        if (!full)
+            json_array_append_new(names, json_string(e->name));
+    }
+    smbc_closedir(dir);
+    return full ? drv_err(err, DRV_EINVAL, "more than %zu names", max) : 0;
+}
+
+static int op_read(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    size_t max = r->max >= 0 && r->max < READ_MAX ? (size_t)r->max : READ_MAX, len = 0;
+    int fd = open_at(c, r->path, O_RDONLY, SMBC_SHAREMODE_DENY_NONE);
+    if (fd < 0)
+        return conn_fail(c, errno, err);
+    DRV_AUTO_FREE char *data = drv_xcalloc(1, max + 1);
+    struct stat sb;
+    ssize_t n = smbc_fstat(fd, &sb) < 0 ? -1 : 1;
+    while (n > 0 && len < max) {
+        n = smbc_read(fd, data + len, max - len);
+        len += n > 0 ? (size_t)n : 0;
+    }
+    int errnum = errno;
+    smbc_close(fd);
+    if (n < 0)
+        return conn_fail(c, errnum, err);
+    DRV_AUTO_FREE char *hex = ss_hex_encode(data, len);
+    json_object_set_new(result, "hex", json_string(hex));
+    json_object_set_new(result, "size", json_integer(sb.st_size));
+    return 0;
+}
+
+// Create path with content; what was made is removed again on failure. -1 with errno.
+static int create_with(struct conn *c, const char *path, const char *data, size_t len)
+{
+    int fd = open_at(c, path, O_WRONLY | O_CREAT | O_EXCL, SMBC_SHAREMODE_DENY_WRITE);
+    if (fd < 0)
+        return -1;
+    int rc = write_all(fd, data, len);
+    int errnum = errno;
+    if (smbc_close(fd) < 0 && rc == 0) {
+        rc = -1;
+        errnum = errno;
+    }
+    if (rc < 0)
+        unlink_at(c, path);
+    errno = errnum;
+    return rc;
+}
+
+static int op_write(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    size_t len = 0;
+    char temp[SS_PATH_MAX];
+    DRV_AUTO_FREE char *data = ss_hex_decode(r->hex, &len);
+    if (!data)
+        return drv_err(err, DRV_EINVAL, "content is not hexadecimal");
+    if (temp_name(r->path, temp) < 0 || create_with(c, temp, data, len) < 0)
+        return conn_fail(c, errno, err);
+    if (rename_at(c, temp, r->path) < 0) {
+        int errnum = errno;
+        unlink_at(c, temp);
+        return conn_fail(c, errnum, err);
+    }
+    return 0;
+}
+
+// Stream a local file into fd. -1 with *err.
+static int copy_initial(struct conn *c, int fd, const char *file, struct drv_err *err)
+{
+    DRV_AUTO_CLOSE int from = open(file, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return drv_err_os(err, errno, "%s", file);
+    DRV_AUTO_FREE char *buf = drv_xcalloc(1, CHUNK_BYTES);
+    ssize_t n;
+    while ((n = read(from, buf, CHUNK_BYTES)) > 0)
+        if (write_all(fd, buf, (size_t)n) < 0)
+            return conn_fail(c, errno, err);
+    return n < 0 ? drv_err_os(err, errno, "%s", file) : 0;
+}
+
+static int fill_image(struct conn *c, int fd, const struct request *r, struct drv_err *err)
+{
+    struct stat sb;
+    if (*r->initial && copy_initial(c, fd, r->initial, err) < 0)
+        return -1;
+    if (smbc_fstat(fd, &sb) < 0)
+        return conn_fail(c, errno, err);
+    return sb.st_size < r->size && smbc_ftruncate(fd, r->size) < 0 ? conn_fail(c, errno, err) : 0;
+}
+
+static int op_create(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    int fd = open_at(c, r->path, O_RDWR | O_CREAT | O_EXCL, SMBC_SHAREMODE_DENY_WRITE);
+    if (fd < 0)
+        return conn_fail(c, errno, err);
+    int rc = fill_image(c, fd, r, err);
+    if (smbc_close(fd) < 0 && rc == 0)
+        rc = conn_fail(c, errno, err);
+    if (rc < 0)
+        unlink_at(c, r->path);
+    return rc;
+}
+
+// f_frsize is a multiplier here, not a size (libsmbclient 4.17).
+static json_int_t blocks_to_bytes(const struct statvfs *fs, uint64_t blocks)
+{
+    uint64_t unit, bytes;
+    if (__builtin_mul_overflow((uint64_t)fs->f_bsize, fs->f_frsize ? fs->f_frsize : 1, &unit) ||
+        __builtin_mul_overflow(unit, blocks, &bytes) || bytes > INT64_MAX)
+        return INT64_MAX;
+    return (json_int_t)bytes;
+}
+
+static int op_space(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)r;
+    char url[CONN_URL_MAX];
+    struct statvfs fs;
+    conn_url(c, "", url);
+    if (smbc_statvfs(url, &fs) < 0)
+        return conn_fail(c, errno, err);
+    json_object_set_new(result, "free", json_integer(blocks_to_bytes(&fs, fs.f_bavail)));
+    json_object_set_new(result, "total", json_integer(blocks_to_bytes(&fs, fs.f_blocks)));
+    return 0;
+}
+
+static int op_probe_write(struct conn *c, const struct request *r, json_t *result,
+                          struct drv_err *err)
+{
+    (void)result;
+    char inside[2 * SS_PATH_MAX], probe[SS_PATH_MAX];
+    snprintf(inside, sizeof inside, "%s%sx", r->path, *r->path ? "/" : "");
+    if (temp_name(inside, probe) < 0 || create_with(c, probe, "", 0) < 0)
+        return conn_fail(c, errno, err);
+    return unlink_at(c, probe) < 0 ? conn_fail(c, errno, err) : 0;
+}
+
+static int op_probe_open_rw(struct conn *c, const struct request *r, json_t *result,
+                            struct drv_err *err)
+{
+    (void)result;
+    int fd = open_at(c, r->path, O_RDWR, SMBC_SHAREMODE_DENY_NONE);
+    if (fd < 0)
+        return conn_fail(c, errno, err);
+    smbc_close(fd);
+    return 0;
+}
+
+// Opening for reading with "deny write" fails exactly while somebody has the file open for writing.
+// It needs no write access, and two who probe at once do not see each other.
+static int op_held(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    int fd = open_at(c, r->path, O_RDONLY, SMBC_SHAREMODE_DENY_WRITE);
+    if (fd < 0 && errno != EBUSY)
+        return conn_fail(c, errno, err);
+    if (fd >= 0)
+        smbc_close(fd);
+    json_object_set_new(result, "held", json_boolean(fd < 0));
+    return 0;
+}
+
+// --- dispatch ---
+
+static const struct op {
+    const char *name;
+    int (*run)(struct conn *c, const struct request *r, json_t *result, struct drv_err *err);
+    bool needs_path; // a path of at least one component
+} ops[] = {
+    {"connect", op_connect, false},
+    {"stat", op_stat, false},
+    {"mkdir", op_mkdir, true},
+    {"rmdir", op_rmdir, true},
+    {"unlink", op_unlink, true},
+    {"rename", op_rename, true}, // to, replace
+    {"chmod_readonly", op_chmod_readonly, true},
+    {"list", op_list, false},    // max -> names
+    {"read", op_read, true},     // max -> hex, size (of the file)
+    {"write", op_write, true},   // hex
+    {"create", op_create, true}, // size, initial (a local file)
+    {"space", op_space, false},  // -> free, total
+    {"probe_write", op_probe_write, false},
+    {"probe_open_rw", op_probe_open_rw, true},
+    {"held", op_held, true}, // -> held
+};
+
+static const struct op *find_op(const char *name)
+{
+    for (size_t i = 0; i < DRV_ARRAY_LEN(ops); i++)
+        if (!strcmp(ops[i].name, name))
+            return &ops[i];
+    return NULL;
+}
+
+static int run(struct conn *c, const char *line, json_t *result, struct drv_err *err)
+{
+    json_error_t je;
+    DRV_AUTO_JSON json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &je);
+    struct request r = {.op = "", .path = "", .to = "", .hex = "", .initial = ""};
+    if (!j || json_unpack_ex(j, &je, JSON_STRICT, "{s:s, s?s, s?s, s?s, s?s, s?I, s?I, s?b}", "op",
+                             &r.op, "path", &r.path, "to", &r.to, "hex", &r.hex, "initial",
+                             &r.initial, "max", &r.max, "size", &r.size, "replace", &r.replace) < 0)
+        return drv_err(err, DRV_EINVAL, "bad request: %s", je.text);
+    const struct op *op = find_op(r.op);
+    if (!op)
+        return drv_err(err, DRV_EINVAL, "no operation \"%.64s\"", r.op);
+    if ((op->needs_path || *r.path) && !ss_path_valid(r.path))
+        return drv_err(err, DRV_EINVAL, "not a legal path");
+    if ((op->run == op_rename || *r.to) && !ss_path_valid(r.to))
+        return drv_err(err, DRV_EINVAL, "not a legal target path");
+    return op->run(c, &r, result, err);
+}
+
+json_t *ops_handle(struct conn *c, const char *line)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    DRV_AUTO_JSON json_t *result = json_object();
+    if (run(c, line, result, &err) == 0)
+        return json_pack("{s:O}", "ok", result);
+    return json_pack("{s:{s:s, s:s, s:s, s:I}}", "error", "code", drv_code_name(err.code), "msg",
+                     err.msg, "hint", err.hint, "errno", (json_int_t)err.native);
+}

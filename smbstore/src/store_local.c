@@ -1,0 +1,413 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A folder of this host as a store. Every path is resolved by openat2 below the store's folder and
+// without symbolic links, so that nothing inside a store can lead out of it.
+#include "store_int.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <sys/syscall.h>
+#include <sys/vfs.h>
+#include <unistd.h>
+
+struct local {
+    struct ss_store base;
+    int root; // the store's folder
+    uid_t uid;
+    gid_t gid;
+};
+
+enum {
+    FOLDER_MODE = 0711, // QEMU reaches its images by name and need not list
+    IMAGE_MODE = 0600,
+    FILE_MODE = 0600,
+};
+
+static struct local *local_of(struct ss_store *st)
+{
+    return (struct local *)st; // base is its first member
+}
+
+// --- resolving ---
+
+static int open_below(const struct local *l, const char *path, int flags, mode_t mode)
+{
+    struct open_how how = {
+        .flags = (uint64_t)(flags | O_CLOEXEC),
+        .mode = mode,
+        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
+    };
+    return (int)syscall(SYS_openat2, l->root, *path ? path : ".", &how, sizeof how);
+}
+
+static int fail(struct drv_err *err, const struct local *l, const char *what, const char *path)
+{
+    int e = errno;
+    drv_err_os(err, e, "%s %s/%s", what, l->base.url.path, path);
+    if (e == ELOOP)
+        drv_err_hint(err, "symbolic links are not followed inside a store");
+    return -1;
+}
+
+// Open the folder that holds path; *ret_leaf: its last component. -1 with errno.
+static int open_parent(const struct local *l, const char *path, const char **ret_leaf)
+{
+    char parent[SS_PATH_MAX];
+    const char *slash = strrchr(path, '/');
+    *ret_leaf = slash ? slash + 1 : path;
+    snprintf(parent, sizeof parent, "%.*s", slash ? (int)(slash - path) : 0, path);
+    return open_below(l, parent, O_RDONLY | O_DIRECTORY, 0);
+}
+
+// A regular file, never a device or FIFO, which could block. -1 with errno.
+static int open_file(const struct local *l, const char *path, int flags, struct stat *ret)
+{
+    int fd = open_below(l, path, flags | O_NONBLOCK | O_NOCTTY, 0);
+    if (fd >= 0 && (fstat(fd, ret) < 0 || !S_ISREG(ret->st_mode))) {
+        int e = S_ISDIR(ret->st_mode) ? EISDIR : EINVAL;
+        close(fd);
+        errno = e;
+        return -1;
+    }
+    return fd;
+}
+
+// --- folders and names ---
+
+static int local_stat(struct ss_store *st, const char *path, struct ss_stat *ret,
+                      struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    struct stat sb;
+    struct statfs fs;
+    DRV_AUTO_CLOSE int fd = open_below(l, path, O_PATH, 0);
+    if (fd < 0 || fstat(fd, &sb) < 0 || fstatfs(fd, &fs) < 0)
+        return fail(err, l, "stat", path);
+    // f_fsid, not st_dev: device numbers may change with a reboot.
+    uint64_t volume;
+    _Static_assert(sizeof fs.f_fsid == sizeof volume, "f_fsid is two ints");
+    memcpy(&volume, &fs.f_fsid, sizeof volume);
+    *ret = (struct ss_stat){
+        .is_dir = S_ISDIR(sb.st_mode),
+        .size_bytes = S_ISDIR(sb.st_mode) ? 0 : (uint64_t)sb.st_size,
+        .allocated_bytes = (uint64_t)sb.st_blocks * 512,
+        .volume_id = volume,
+        .file_id = sb.st_ino,
+    };
+    return 0;
+}
+
+static int make_one(const struct local *l, const char *path)
+{
+    const char *leaf;
+    DRV_AUTO_CLOSE int parent = open_parent(l, path, &leaf);
+    if (parent < 0)
+        return -1;
+    if (mkdirat(parent, leaf, FOLDER_MODE) == 0)
+        return fsync(parent);
+    struct stat sb;
+    if (errno != EEXIST || fstatat(parent, leaf, &sb, AT_SYMLINK_NOFOLLOW) < 0)
+        return -1;
+    errno = ENOTDIR;
+    return S_ISDIR(sb.st_mode) ? 0 : -1;
+}
+
+static int local_mkdir(struct ss_store *st, const char *path, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    char prefix[SS_PATH_MAX];
+    for (const char *end = path; *end; end += *end == '/') {
+        end += strcspn(end, "/");
+        snprintf(prefix, sizeof prefix, "%.*s", (int)(end - path), path);
+        if (make_one(l, prefix) < 0)
+            return fail(err, l, "make folder", prefix);
+    }
+    return 0;
+}
+
+static int remove_name(struct local *l, const char *path, int flags, struct drv_err *err)
+{
+    const char *leaf;
+    DRV_AUTO_CLOSE int parent = open_parent(l, path, &leaf);
+    bool gone = parent >= 0 && unlinkat(parent, leaf, flags) == 0;
+    if ((!gone && errno != ENOENT) || (gone && fsync(parent) < 0))
+        return fail(err, l, "remove", path);
+    return 0;
+}
+
+static int local_rmdir(struct ss_store *st, const char *path, struct drv_err *err)
+{
+    return remove_name(local_of(st), path, AT_REMOVEDIR, err);
+}
+
+static int local_unlink(struct ss_store *st, const char *path, struct drv_err *err)
+{
+    return remove_name(local_of(st), path, 0, err);
+}
+
+static int local_rename(struct ss_store *st, const char *from, const char *to, bool replace,
+                        struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    const char *from_leaf, *to_leaf;
+    DRV_AUTO_CLOSE int from_dir = open_parent(l, from, &from_leaf);
+    DRV_AUTO_CLOSE int to_dir = from_dir < 0 ? -1 : open_parent(l, to, &to_leaf);
+    if (from_dir < 0 || to_dir < 0 ||
+        renameat2(from_dir, from_leaf, to_dir, to_leaf, replace ? 0 : RENAME_NOREPLACE) < 0 ||
+        fsync(to_dir) < 0 || fsync(from_dir) < 0) {
+        char what[SS_PATH_MAX + 32];
+        snprintf(what, sizeof what, "rename \"%s\" to", from);
+        return fail(err, l, what, to);
+    }
+    return 0;
+}
+
+static int local_chmod_readonly(struct ss_store *st, const char *path, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    struct stat sb;
+    DRV_AUTO_CLOSE int fd = open_file(l, path, O_RDONLY, &sb);
+    if (fd < 0 || fchmod(fd, 0400) < 0 || fsync(fd) < 0)
+        return fail(err, l, "make read-only", path);
+    return 0;
+}
+
+static json_t *local_list(struct ss_store *st, const char *path, size_t max, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    int fd = open_below(l, path, O_RDONLY | O_DIRECTORY, 0);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir) {
+        fail(err, l, "list", path);
+        if (fd >= 0)
+            close(fd);
+        return NULL;
+    }
+    DRV_AUTO_JSON json_t *names = json_array();
+    const struct dirent *e;
+    bool full = false;
+    while (!full && (e = readdir(dir))) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        full = json_array_size(names) >= max;
+        // A name that is not UTF-8 gives no JSON text: drover made no such file and leaves it out.
+        if (!full)
+            json_array_append_new(names, json_string(e->d_name));
+    }
+    closedir(dir);
+    if (full) {
+        drv_err(err, DRV_EINVAL, "list %s/%s: more than %zu names", l->base.url.path, path, max);
+        return NULL;
+    }
+    return DRV_TAKE(names);
+}
+
+// --- small files ---
+
+static ssize_t read_all(int fd, char *buf, size_t max)
+{
+    size_t len = 0;
+    while (len < max) {
+        ssize_t n = read(fd, buf + len, max - len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        if (n == 0)
+            break;
+        len += (size_t)n;
+    }
+    return (ssize_t)len;
+}
+
+static int write_all(int fd, const char *buf, size_t len)
+{
+    for (size_t off = 0; off < len;) {
+        ssize_t n = write(fd, buf + off, len - off);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        off += (size_t)n;
+    }
+    return 0;
+}
+
+static char *local_read_head(struct ss_store *st, const char *path, size_t max, size_t *ret_len,
+                             uint64_t *ret_file_bytes, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    struct stat sb;
+    DRV_AUTO_CLOSE int fd = open_file(l, path, O_RDONLY, &sb);
+    DRV_AUTO_FREE char *data = drv_xcalloc(1, max + 1);
+    ssize_t n = fd < 0 ? -1 : read_all(fd, data, max);
+    if (n < 0) {
+        fail(err, l, "read", path);
+        return NULL;
+    }
+    *ret_len = (size_t)n;
+    *ret_file_bytes = (uint64_t)sb.st_size;
+    return DRV_TAKE(data);
+}
+
+static int local_write(struct ss_store *st, const char *path, const void *data, size_t len,
+                       struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    char uuid[DRV_UUID_LEN], temp[64];
+    drv_uuid_new(uuid);
+    snprintf(temp, sizeof temp, ".drover-%s.tmp", uuid);
+    const char *leaf;
+    DRV_AUTO_CLOSE int dir = open_parent(l, path, &leaf);
+    DRV_AUTO_CLOSE int fd =
+        dir < 0 ? -1 : openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    if (fd < 0)
+        return fail(err, l, "write", path);
+    if (write_all(fd, data, len) < 0 || fsync(fd) < 0 || renameat(dir, temp, dir, leaf) < 0) {
+        fail(err, l, "write", path);
+        unlinkat(dir, temp, 0);
+        return -1;
+    }
+    return fsync(dir) < 0 ? fail(err, l, "write", path) : 0;
+}
+
+// --- images ---
+
+static int copy_file(int to, const char *from_path)
+{
+    DRV_AUTO_CLOSE int from = open(from_path, O_RDONLY | O_CLOEXEC);
+    if (from < 0)
+        return -1;
+    char buf[65536];
+    ssize_t n;
+    while ((n = read_all(from, buf, sizeof buf)) > 0)
+        if (write_all(to, buf, (size_t)n) < 0)
+            return -1;
+    return n < 0 ? -1 : 0;
+}
+
+static int fill_image(const struct local *l, int fd, uint64_t size_bytes, const char *initial_file)
+{
+    struct stat sb;
+    if ((initial_file && copy_file(fd, initial_file) < 0) || fstat(fd, &sb) < 0)
+        return -1;
+    if ((uint64_t)sb.st_size < size_bytes && ftruncate(fd, (off_t)size_bytes) < 0)
+        return -1;
+    // Last, so that a half made image never belongs to QEMU's user.
+    return fchown(fd, l->uid, l->gid) < 0 || fsync(fd) < 0 ? -1 : 0;
+}
+
+static int local_create_image(struct ss_store *st, const char *path, uint64_t size_bytes,
+                              const char *initial_file, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    const char *leaf;
+    DRV_AUTO_CLOSE int dir = open_parent(l, path, &leaf);
+    DRV_AUTO_CLOSE int fd =
+        dir < 0 ? -1 : openat(dir, leaf, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, IMAGE_MODE);
+    if (fd < 0)
+        return fail(err, l, "create", path);
+    if (fill_image(l, fd, size_bytes, initial_file) < 0 || fsync(dir) < 0) {
+        fail(err, l, "create", path);
+        unlinkat(dir, leaf, 0);
+        return -1;
+    }
+    return 0;
+}
+
+// --- asking ---
+
+static int local_space(struct ss_store *st, struct ss_space *ret, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    struct statvfs fs;
+    if (fstatvfs(l->root, &fs) < 0)
+        return fail(err, l, "free space of", "");
+    *ret = (struct ss_space){
+        .free_bytes = (uint64_t)fs.f_bavail * fs.f_frsize,
+        .total_bytes = (uint64_t)fs.f_blocks * fs.f_frsize,
+    };
+    return 0;
+}
+
+static int local_probe_write(struct ss_store *st, const char *path, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    char uuid[DRV_UUID_LEN], probe[64];
+    drv_uuid_new(uuid);
+    snprintf(probe, sizeof probe, ".drover-%s.tmp", uuid);
+    DRV_AUTO_CLOSE int dir = open_below(l, path, O_RDONLY | O_DIRECTORY, 0);
+    DRV_AUTO_CLOSE int fd =
+        dir < 0 ? -1 : openat(dir, probe, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
+    if (fd < 0 || unlinkat(dir, probe, 0) < 0)
+        return fail(err, l, "write into", path);
+    return 0;
+}
+
+static int local_probe_open_rw(struct ss_store *st, const char *path, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    struct stat sb;
+    DRV_AUTO_CLOSE int fd = open_file(l, path, O_RDWR, &sb);
+    return fd < 0 ? fail(err, l, "open for writing", path) : 0;
+}
+
+static int local_held(struct ss_store *st, const char *path, bool *ret, struct drv_err *err)
+{
+    (void)path;
+    (void)ret;
+    return drv_err(err, DRV_ESTATE,
+                   "%s: a local folder cannot hold owner records: other hosts do "
+                   "not see it",
+                   st->url.path);
+}
+
+// --- life ---
+
+static void local_close(struct ss_store *st)
+{
+    struct local *l = local_of(st);
+    close(l->root);
+    free(l);
+}
+
+static const struct ss_store_ops local_ops = {
+    .close = local_close,
+    .stat = local_stat,
+    .mkdir = local_mkdir,
+    .rmdir = local_rmdir,
+    .unlink = local_unlink,
+    .rename = local_rename,
+    .chmod_readonly = local_chmod_readonly,
+    .list = local_list,
+    .read_head = local_read_head,
+    .write = local_write,
+    .create_image = local_create_image,
+    .space = local_space,
+    .probe_write = local_probe_write,
+    .probe_open_rw = local_probe_open_rw,
+    .held = local_held,
+};
+
+struct ss_store *ssi_local_open(const struct ss_url *url, const struct ss_identity *who,
+                                struct drv_err *err)
+{
+    int root = open(url->path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (root < 0) {
+        drv_err_os(err, errno, "store local:%s", url->path);
+        drv_err_hint(err, "the folder of a local store must exist: mkdir -p %s", url->path);
+        return NULL;
+    }
+    struct local *l = drv_xcalloc(1, sizeof *l);
+    l->base.ops = &local_ops;
+    l->base.url = *url;
+    l->root = root;
+    l->uid = who->image_uid;
+    l->gid = who->image_gid;
+    return &l->base;
+}
