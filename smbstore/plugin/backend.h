@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The seam between drover-store's rules (handles.c, record_io.c, data.c) and what speaks SMB. Today it
-// is libsmbclient (backend_smb.c); unit tests put a fake here. All functions but sever() are called
-// on the SMB thread only. Functions that return int give 0 or a positive errno.
+// The seam between drover-store's rules (handles.c, record_io.c, data.c) and what speaks SMB. Today
+// it is libsmbclient (backend_smb.c); unit tests put a fake here. All functions but sever() are
+// called on the SMB thread only. Functions that return int give 0 or a positive errno.
 #ifndef DROVER_STORE_BACKEND_H
 #define DROVER_STORE_BACKEND_H
 
@@ -37,7 +37,8 @@ struct ds_backend {
                  uint64_t offset);
     int (*flush)(struct ds_session *s, struct ds_file *f);
     int (*ident)(struct ds_session *s, struct ds_file *f, struct ds_ident *ret);
-    // Any thread: cut the connection under a call that does not return, and forget what was not sent.
+    // Any thread: cut the connection under a call that does not return, and forget what was not
+    // sent.
     void (*sever)(void);
 };
 

@@ -2,16 +2,18 @@
 // The libsmbclient back end of drover-store: one context per session, one connection, SMB 3.1.1,
 // encrypted, Kerberos only; credentials are whatever KRB5CCNAME names when the session is made.
 //
-// Facts this relies on (libsmbclient 4.17): a session that failed never recovers, a new context does;
-// the share mode is an option of the context, read at each open; nothing is flushed by the client, so
-// the share must have `sync always = yes`; st_ino is the server's file id, st_dev only a hash of the
-// server's and share's names.
+// Facts this relies on (libsmbclient 4.17): a session that failed never recovers, a new context
+// does; the share mode is an option of the context, read at each open; nothing is flushed by the
+// client, so the share must have `sync always = yes`; st_ino is the server's file id, st_dev only a
+// hash of the server's and share's names.
 #include "backend.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <libsmbclient.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -28,8 +30,8 @@ struct ds_file {
 static int call_timeout_ms;
 
 // Kerberos needs neither name nor password.
-static void no_password(SMBCCTX *ctx, const char *server, const char *share, char *group, int group_len,
-                        char *user, int user_len, char *password, int password_len)
+static void no_password(SMBCCTX *ctx, const char *server, const char *share, char *group,
+                        int group_len, char *user, int user_len, char *password, int password_len)
 {
     (void)ctx, (void)server, (void)share, (void)group, (void)group_len, (void)user, (void)user_len;
     if (password_len > 0)
@@ -73,7 +75,8 @@ static void smb_disconnect(struct ds_session *s)
 static char *encode_url(const char *url)
 {
     static const char scheme[] = "smb://";
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/$";
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._~/$";
     if (strncmp(url, scheme, sizeof scheme - 1) != 0)
         return NULL;
     char *out = drv_xcalloc(3 * strlen(url) + 1, 1);
@@ -93,13 +96,61 @@ static int failed(void)
     return errno ? errno : EIO;
 }
 
+// Every TCP connection of this process is libsmbclient's: NBD and control are unix sockets.
+static void each_tcp_socket(void (*fn)(int fd))
+{
+    DIR *d = opendir("/proc/self/fd");
+    if (!d)
+        return;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+        int fd = atoi(e->d_name), domain = 0, type = 0;
+        socklen_t size = sizeof(int);
+        if (e->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
+            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
+            continue;
+        if ((domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM)
+            fn(fd);
+    }
+    closedir(d);
+}
+
+// connect(AF_UNSPEC) resets a TCP connection and throws its send queue away, under any thread that
+// is waiting on it: close() would let queued writes arrive later, when another host may hold the
+// file.
+static void reset(int fd)
+{
+    struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
+    (void)connect(fd, &nowhere, sizeof nowhere);
+}
+
+static void smb_sever(void)
+{
+    each_tcp_socket(reset);
+}
+
+// Notice a cut link as soon as the server does (its handles are gone after 5 s): libsmbclient
+// ignores `socket options` of smb.conf and would wait for its own time-out.
+static void watch_link(int fd)
+{
+    static const struct {
+        int level, name, value;
+    } options[] = {
+        {SOL_SOCKET, SO_KEEPALIVE, 1},         {IPPROTO_TCP, TCP_KEEPIDLE, 2},
+        {IPPROTO_TCP, TCP_KEEPINTVL, 1},       {IPPROTO_TCP, TCP_KEEPCNT, 3},
+        {IPPROTO_TCP, TCP_USER_TIMEOUT, 5000},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(options); i++)
+        (void)setsockopt(fd, options[i].level, options[i].name, &options[i].value, sizeof(int));
+}
+
 static int smb_open(struct ds_session *s, const char *url, enum ds_mode mode, struct ds_file **ret)
 {
     DRV_AUTO_FREE char *encoded = encode_url(url);
     if (!encoded)
         return EPROTONOSUPPORT;
     bool hold = mode != DS_OBSERVE;
-    smbc_setOptionOpenShareMode(s->ctx, hold ? SMBC_SHAREMODE_DENY_WRITE : SMBC_SHAREMODE_DENY_NONE);
+    smbc_setOptionOpenShareMode(s->ctx,
+                                hold ? SMBC_SHAREMODE_DENY_WRITE : SMBC_SHAREMODE_DENY_NONE);
     int flags = hold ? O_RDWR : O_RDONLY;
     if (mode == DS_HOLD_CREATE)
         flags |= O_CREAT;
@@ -107,6 +158,7 @@ static int smb_open(struct ds_session *s, const char *url, enum ds_mode mode, st
     SMBCFILE *f = smbc_getFunctionOpen(s->ctx)(s->ctx, encoded, flags, 0600);
     if (!f)
         return failed();
+    each_tcp_socket(watch_link); // the first open of a session connects
     *ret = drv_xcalloc(1, sizeof **ret);
     (*ret)->f = f;
     return 0;
@@ -179,27 +231,6 @@ static int smb_ident(struct ds_session *s, struct ds_file *f, struct ds_ident *r
     ret->file_id = sb.st_ino;
     ret->size_bytes = (uint64_t)sb.st_size;
     return 0;
-}
-
-// Every TCP connection of this process is libsmbclient's (NBD and control are unix sockets).
-// connect(AF_UNSPEC) resets a TCP connection and throws its send queue away, under any thread that is
-// waiting on it: close() would let queued writes arrive later, when another host may hold the file.
-static void smb_sever(void)
-{
-    DIR *d = opendir("/proc/self/fd");
-    if (!d)
-        return;
-    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
-        int fd = atoi(e->d_name), domain = 0, type = 0;
-        socklen_t size = sizeof(int);
-        if (e->d_name[0] == '.' || getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &size) < 0 ||
-            getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) < 0)
-            continue;
-        struct sockaddr nowhere = {.sa_family = AF_UNSPEC};
-        if ((domain == AF_INET || domain == AF_INET6) && type == SOCK_STREAM)
-            (void)connect(fd, &nowhere, sizeof nowhere);
-    }
-    closedir(d);
 }
 
 static const struct ds_backend smb_backend = {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The calls of the control socket as a table, and how a request line becomes a reply: see control.h.
+// The calls of the control socket as a table, and how a request line becomes a reply: see
+// control.h.
+#include "control.h"
 #include <stdlib.h>
 #include <string.h>
-#include "control.h"
 
 enum { DEFAULT_TIMEOUT_MS = 30000, MAX_TIMEOUT_MS = 10 * 60 * 1000, SEVER_WAIT_MS = 3000 };
 
@@ -200,8 +201,9 @@ static char *reply(const struct call_job *c)
         j = json_pack("{s:{s:s, s:s, s:s}}", "error", "code", drv_code_name(c->err.code), "msg",
                       c->err.msg, "hint", c->err.hint);
     char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
-    return text ? text
-                : drv_xstrdup("{\"error\":{\"code\":\"internal\",\"msg\":\"reply\",\"hint\":\"\"}}");
+    return text
+               ? text
+               : drv_xstrdup("{\"error\":{\"code\":\"internal\",\"msg\":\"reply\",\"hint\":\"\"}}");
 }
 
 static char *error_reply(const struct drv_err *err)

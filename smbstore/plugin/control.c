@@ -3,6 +3,7 @@
 // calls.c.
 #include "control.h"
 
+#include "drover/log.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -11,7 +12,6 @@
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "drover/log.h"
 
 enum { SEND_TIMEOUT_S = 10 };
 

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// NBD requests: each becomes a job on the SMB thread and is waited for as long as our patience lasts
-// (the stall deadline; during a hand-over the blackout limit). When that is passed the session is given
-// up: an answer that comes later finds nobody.
+// NBD requests: each becomes a job on the SMB thread and is waited for as long as our patience
+// lasts (the stall deadline; during a hand-over the blackout limit). When that is passed the
+// session is given up: an answer that comes later finds nobody.
 #include "store.h"
 
+#include "drover/log.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include "drover/log.h"
 
 enum io_op { IO_READ, IO_WRITE, IO_FLUSH };
 

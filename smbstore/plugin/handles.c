@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Acquiring and letting go of the two handles: see store.h and storeproc.h. SMB thread only.
 //
-// Order is everything here (DESIGN.md section 3, rules 2-4): the image is opened before the record is
-// read, ids are compared before anything is trusted, and nothing becomes writable but by ds_promote()
-// and ds_fill().
+// Order is everything here (DESIGN.md section 3, rules 2-4): the image is opened before the record
+// is read, ids are compared before anything is trusted, and nothing becomes writable but by
+// ds_promote() and ds_fill().
 #include "store.h"
 
+#include "drover/log.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <string.h>
-#include "drover/log.h"
 
 // A take-over probe of another host holds a file for an instant: refused opens are tried again.
 enum { BUSY_TRIES = 4, BUSY_WAIT_MS = 100, REOPEN_WAIT_MS = 250 };
@@ -56,10 +56,10 @@ static int check_usable(struct ds_store *st, struct drv_err *err)
     return 0;
 }
 
-// The same file as the one that was opened first? A rename with another file in its place, or a restored
-// copy, must not be written to.
-static int check_ident(struct ds_store *st, struct ds_file *f, struct ds_ident *known, bool *is_known,
-                       const char *url, struct drv_err *err)
+// The same file as the one that was opened first? A rename with another file in its place, or a
+// restored copy, must not be written to.
+static int check_ident(struct ds_store *st, struct ds_file *f, struct ds_ident *known,
+                       bool *is_known, const char *url, struct drv_err *err)
 {
     struct ds_ident now;
     int e = st->be->ident(st->session, f, &now);
@@ -342,6 +342,24 @@ static int reopen_held(struct ds_store *st, int64_t give_up_ms, struct drv_err *
     return 0;
 }
 
+// A server that is just coming back is not there for a moment: try until the deadline.
+static int reopen_until(struct ds_store *st, int64_t give_up_ms, struct drv_err *err)
+{
+    for (;;) {
+        struct drv_err now = DRV_ERR_INIT;
+        st->session_dead = true;
+        if (reopen_held(st, give_up_ms, &now) == 0)
+            return 0;
+        forget_handles(st);
+        if (now.code != DRV_EUNREACHABLE || drv_now_ms() >= give_up_ms) {
+            if (err)
+                *err = now;
+            return -1;
+        }
+        drv_sleep_ms(REOPEN_WAIT_MS);
+    }
+}
+
 int ds_reopen(struct ds_store *st, int timeout_ms, struct drv_err *err)
 {
     pthread_mutex_lock(&st->lock);
@@ -351,11 +369,9 @@ int ds_reopen(struct ds_store *st, int timeout_ms, struct drv_err *err)
         return check_usable(st, err);
     if (!lost)
         return drv_err(err, DRV_ESTATE, "no session was lost");
-    st->session_dead = true;
-    if (reopen_held(st, drv_now_ms() + timeout_ms, err) < 0) {
-        forget_handles(st);
+    // Less than the caller's time, so that it hears why rather than nothing.
+    if (reopen_until(st, drv_now_ms() + timeout_ms * 9LL / 10, err) < 0)
         return -1;
-    }
     pthread_mutex_lock(&st->lock);
     // A QMP stop on its way now would hit the guest after it was resumed.
     while (st->pausing)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// drover-store.so: the nbdkit side. Parses parameters, starts the threads, and hands NBD requests to
-// data.c. The export is always announced writable with FLUSH and FUA, as NBD flags cannot change after
-// QEMU has connected; until promotion writes are refused.
+// drover-store.so: the nbdkit side. Parses parameters, starts the threads, and hands NBD requests
+// to data.c. The export is always announced writable with FLUSH and FUA, as NBD flags cannot change
+// after QEMU has connected; until promotion writes are refused.
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -106,8 +106,8 @@ static void run_done(struct ds_job *job)
     ds_store_done(&store);
 }
 
-// Close the handles while the server still knows us, so that the next host need not wait for a time-out.
-// A stuck SMB thread is left to the end of the process.
+// Close the handles while the server still knows us, so that the next host need not wait for a
+// time-out. A stuck SMB thread is left to the end of the process.
 static void cleanup(void)
 {
     if (!store.thread)

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Pause a guest through QMP: see qmp_stop.h. A few lines of our own, so that drover-store depends on
-// nothing that droverd does.
+// Pause a guest through QMP: see qmp_stop.h. A few lines of our own, so that drover-store depends
+// on nothing that droverd does.
 #include "qmp_stop.h"
 
+#include "drover/util.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -10,7 +11,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "drover/util.h"
 
 enum { QMP_LINE_MAX = 64 * 1024 }; // greeting and events are far smaller
 

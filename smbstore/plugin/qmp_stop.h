@@ -5,9 +5,9 @@
 
 #include "drover/err.h"
 
-// Connect, negotiate, send `stop`, wait for its answer; all within timeout_ms. Blocking; any thread.
-// Several processes share the socket: QEMU serves one client at a time, the others wait their turn.
-// -1 DRV_EUNREACHABLE (no QEMU there), DRV_ETIMEDOUT, DRV_EPEER.
+// Connect, negotiate, send `stop`, wait for its answer; all within timeout_ms. Blocking; any
+// thread. Several processes share the socket: QEMU serves one client at a time, the others wait
+// their turn. -1 DRV_EUNREACHABLE (no QEMU there), DRV_ETIMEDOUT, DRV_EPEER.
 int ds_qmp_stop(const char *path, int timeout_ms, struct drv_err *err);
 
 #endif

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading, writing and verifying the owner record through the held handle. SMB thread only. The format
-// is record.h; the rules are DESIGN.md section 3, rules 1, 4 and 5.
+// Reading, writing and verifying the owner record through the held handle. SMB thread only. The
+// format is record.h; the rules are DESIGN.md section 3, rules 1, 4 and 5.
 #include "store.h"
 
+#include "drover/log.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include "drover/log.h"
 
 // 1 decoded into st->cur, 0 the file is empty, -1 err. *ret_errno: of the read, else 0.
 static int load(struct ds_store *st, int *ret_errno, struct drv_err *err)
@@ -57,8 +57,7 @@ int ds_read_record(struct ds_store *st, struct ss_record *ret, struct drv_err *e
         return -1;
     verified(st);
     if (rc == 0)
-        return drv_err(err, DRV_ENOTFOUND, "%s is empty: a new owner record",
-                       st->conf->record_url);
+        return drv_err(err, DRV_ENOTFOUND, "%s is empty: a new owner record", st->conf->record_url);
     *ret = st->cur;
     // After a reopen: somebody else was here. This copy never writes again.
     if (st->last_epoch && !st->let_go && st->cur.epoch > st->last_epoch)
@@ -83,8 +82,8 @@ static int check_next(struct ds_store *st, const struct ss_record *r, struct drv
                        st->conf->record_url, st->cur.vm, r->vm);
     if (r->epoch != st->cur.epoch && r->epoch != st->cur.epoch + 1)
         return drv_err(err, DRV_ESTATE,
-                       "epoch %" PRIu64 " does not follow %" PRIu64 " in the owner record", r->epoch,
-                       st->cur.epoch);
+                       "epoch %" PRIu64 " does not follow %" PRIu64 " in the owner record",
+                       r->epoch, st->cur.epoch);
     return 0;
 }
 

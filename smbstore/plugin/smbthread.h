@@ -5,9 +5,9 @@
 #ifndef DROVER_STORE_SMBTHREAD_H
 #define DROVER_STORE_SMBTHREAD_H
 
-#include <pthread.h>
 #include "drover/err.h"
 #include "drover/util.h"
+#include <pthread.h>
 
 struct ds_job {
     void (*run)(struct ds_job *job);  // on the SMB thread
@@ -24,7 +24,8 @@ struct ds_thread *ds_thread_new(struct drv_err *err);
 // Runs what is queued, then ends the thread. NULL allowed. If a call never returns, so does this.
 void ds_thread_free(struct ds_thread *t);
 
-// A zeroed job of size bytes (>= sizeof(struct ds_job)); the caller holds one reference. NULL: no memory.
+// A zeroed job of size bytes (>= sizeof(struct ds_job)); the caller holds one reference. NULL: no
+// memory.
 struct ds_job *ds_job_new(size_t size, void (*run)(struct ds_job *job));
 void ds_thread_submit(struct ds_thread *t, struct ds_job *job);
 // true: it has run. false: not within timeout_ms; a job that has not begun will then never run.

@@ -2,11 +2,11 @@
 // State of a drover-store as others see it, and the one way into "lost": see store.h.
 #include "store.h"
 
+#include "drover/log.h"
 #include <errno.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include "drover/log.h"
 
 void ds_store_init(struct ds_store *st, const struct ds_conf *conf, const struct ds_backend *be,
                    struct ds_thread *thread)

@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// drover-store's rules: the record and image handles of one disk, who may write when, and what happens
-// when the SMB session is lost (DESIGN.md section 3). Transport-free: SMB is behind backend.h, QEMU
-// behind qmp_stop.h, droverd behind control.h.
+// drover-store's rules: the record and image handles of one disk, who may write when, and what
+// happens when the SMB session is lost (DESIGN.md section 3). Transport-free: SMB is behind
+// backend.h, QEMU behind qmp_stop.h, droverd behind control.h.
 //
 // Threads. Functions marked [smb] run on the SMB thread only and own the fields above `lock`;
 // functions marked [any] take the lock.
 #ifndef DROVER_STORE_STORE_H
 #define DROVER_STORE_STORE_H
 
-#include <pthread.h>
 #include "backend.h"
 #include "drover/record.h"
 #include "drover/storeproc.h"
 #include "smbthread.h"
+#include <pthread.h>
 
 struct ds_conf {
     char *image_url;  // NULL = record only
@@ -21,7 +21,7 @@ struct ds_conf {
     char *control_path;
     char *pid_path;
     uint64_t export_bytes; // 0 = the image's size when it was opened
-    bool guards_guest;     // pause the guest when the record is lost, though there may be no image here
+    bool guards_guest; // pause the guest when the record is lost, though there may be no image here
     unsigned stall_s;
     unsigned verify_s;
 };
@@ -49,9 +49,9 @@ struct ds_store {
     bool opened, image_held, record_held, released, lost, fenced;
     bool writable; // promoted or filling
     uint64_t epoch;
-    int64_t verified_ms; // when the server last confirmed our handles
+    int64_t verified_ms;        // when the server last confirmed our handles
     bool pause_wanted, pausing; // the guest must be paused; the watch thread is at it
-    int patience_ms; // 0 = the stall deadline
+    int patience_ms;            // 0 = the stall deadline
     uint64_t reads, writes, read_bytes, write_bytes, refused_writes;
     uint64_t size_bytes, volume_id, file_id; // copies for status
     char lost_reason[256];
@@ -62,30 +62,33 @@ void ds_store_init(struct ds_store *st, const struct ds_conf *conf, const struct
 void ds_store_done(struct ds_store *st); // [smb] closes everything
 
 // --- handles.c: acquiring and letting go. See storeproc.h for what each promises. ---
-int ds_open(struct ds_store *st, struct drv_err *err); // [smb] connect and open the image, observing
-int ds_hold_record(struct ds_store *st, bool create, struct drv_err *err);   // [smb]
-int ds_hold_image(struct ds_store *st, struct drv_err *err);                 // [smb]
-int ds_promote(struct ds_store *st, uint64_t epoch, struct drv_err *err);    // [smb]
-int ds_fill(struct ds_store *st, struct drv_err *err);                       // [smb]
-int ds_release_image(struct ds_store *st, struct drv_err *err);              // [smb]
-int ds_release_record(struct ds_store *st, struct drv_err *err);             // [smb]
-int ds_drop(struct ds_store *st, struct drv_err *err);                       // [smb]
-int ds_reopen(struct ds_store *st, int timeout_ms, struct drv_err *err);     // [smb]
+int ds_open(struct ds_store *st,
+            struct drv_err *err); // [smb] connect and open the image, observing
+int ds_hold_record(struct ds_store *st, bool create, struct drv_err *err); // [smb]
+int ds_hold_image(struct ds_store *st, struct drv_err *err);               // [smb]
+int ds_promote(struct ds_store *st, uint64_t epoch, struct drv_err *err);  // [smb]
+int ds_fill(struct ds_store *st, struct drv_err *err);                     // [smb]
+int ds_release_image(struct ds_store *st, struct drv_err *err);            // [smb]
+int ds_release_record(struct ds_store *st, struct drv_err *err);           // [smb]
+int ds_drop(struct ds_store *st, struct drv_err *err);                     // [smb]
+int ds_reopen(struct ds_store *st, int timeout_ms, struct drv_err *err);   // [smb]
 int ds_lazy_image(struct ds_store *st); // [smb] image open for reading, or errno
 
 // --- record_io.c ---
-int ds_read_record(struct ds_store *st, struct ss_record *ret, struct drv_err *err);   // [smb]
+int ds_read_record(struct ds_store *st, struct ss_record *ret, struct drv_err *err);      // [smb]
 int ds_write_record(struct ds_store *st, const struct ss_record *r, struct drv_err *err); // [smb]
 void ds_verify(struct ds_store *st); // [smb] periodic; ends in ds_lost() when something is wrong
 
 // --- state.c ---
-enum ss_proc_state ds_state(const struct ds_store *st); // lock held
+enum ss_proc_state ds_state(const struct ds_store *st);          // lock held
 void ds_status(struct ds_store *st, struct ss_proc_status *ret); // [any]
-// [any] The handles are not ours any more, or may not be: nothing is written from now on, every request
-// fails, and the guest is paused if it was running on them. No effect when nothing was held.
+// [any] The handles are not ours any more, or may not be: nothing is written from now on, every
+// request fails, and the guest is paused if it was running on them. No effect when nothing was
+// held.
 void ds_lost(struct ds_store *st, bool fenced, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-// [smb] A call on an open handle failed: decides whether the session is gone. Returns true if it is.
+// [smb] A call on an open handle failed: decides whether the session is gone. Returns true if it
+// is.
 bool ds_call_failed(struct ds_store *st, int errnum, const char *what);
 // [smb] err from a failed SMB call, by who must act. Returns -1.
 int ds_smb_err(struct drv_err *err, int errnum, const char *what, const char *url);

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The watch thread: asks the server every verify_s whether our handles still stand, gives them up when
-// that was not confirmed for stall_s (also when a call simply never returns), and pauses the guest.
-// It never touches SMB itself, so that nothing can hold it up but QMP, which has a time limit.
+// The watch thread: asks the server every verify_s whether our handles still stand, gives them up
+// when that was not confirmed for stall_s (also when a call simply never returns), and pauses the
+// guest. It never touches SMB itself, so that nothing can hold it up but QMP, which has a time
+// limit.
 #include "store.h"
 
+#include "drover/log.h"
+#include "qmp_stop.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <time.h>
-#include "drover/log.h"
-#include "qmp_stop.h"
 
 enum { TICK_MS = 500, QMP_TIMEOUT_MS = 5000 };
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Starting and ending drover-store processes: see storeproc.h. The process is nbdkit with our plugin,
-// detached; its run directory holds <name>.nbd .ctl .pid .conf .log.
+// Starting and ending drover-store processes: see storeproc.h. The process is nbdkit with our
+// plugin, detached; its run directory holds <name>.nbd .ctl .pid .conf .log.
+#include "drover/proc.h"
+#include "storeproc_int.h"
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
@@ -8,21 +10,15 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-#include "drover/proc.h"
-#include "storeproc_int.h"
 
 enum { START_MS = 10000, OPEN_MS = 40000, END_MS = 10000, PATH_BYTES = 256, MAX_ARGS = 24 };
 
-// Everything of a client smb.conf that matters here. The socket options notice a cut link in about five
-// seconds, as the server does; libsmbclient itself would wait for its own time-out.
-static const char client_conf[] =
-    "[global]\n"
-    "  client min protocol = SMB3_11\n"
-    "  client max protocol = SMB3_11\n"
-    "  client use kerberos = required\n"
-    "  client smb encrypt = required\n"
-    "  socket options = TCP_NODELAY TCP_KEEPIDLE=2 TCP_KEEPINTVL=1 TCP_KEEPCNT=3 "
-    "TCP_USER_TIMEOUT=5000 SO_KEEPALIVE\n";
+// Everything of a client smb.conf that matters here.
+static const char client_conf[] = "[global]\n"
+                                  "  client min protocol = SMB3_11\n"
+                                  "  client max protocol = SMB3_11\n"
+                                  "  client use kerberos = required\n"
+                                  "  client smb encrypt = required\n";
 
 void ss_proc_nbd_path(const char *dir, const char *name, char *out, size_t size)
 {
@@ -111,8 +107,8 @@ static pid_t spawn(const struct ss_proc_spec *s, struct drv_err *err)
     DRV_AUTO_FREE char *smb_conf = drv_xasprintf("SMB_CONF_PATH=%s", conf);
     const char *krb5 = getenv("KRB5_CONFIG");
     DRV_AUTO_FREE char *krb5_conf = drv_xasprintf("KRB5_CONFIG=%s", krb5 ? krb5 : "/etc/krb5.conf");
-    const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache,
-                               smb_conf, krb5_conf, NULL};
+    const char *const env[] = {
+        "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache, smb_conf, krb5_conf, NULL};
     struct drv_spawn sp = {.argv = a.argv, .env = env, .log_path = log};
     return drv_proc_spawn(&sp, err);
 }

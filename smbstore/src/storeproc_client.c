@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The control connection to a drover-store: one JSON line each way per call (plugin/control.h).
 // Starting and ending the process is in storeproc.c.
+#include "storeproc_int.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -8,7 +9,6 @@
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
-#include "storeproc_int.h"
 
 enum { LINE_MAX_BYTES = 64 * 1024, QUICK_MS = 5000, IO_MS = 45000, GRACE_MS = 5000 };
 
@@ -85,7 +85,8 @@ static ssize_t receive_line(struct ss_proc *p, int timeout_ms, struct drv_err *e
         if (rc < 0 && errno == EINTR)
             continue;
         if (rc <= 0)
-            return drv_err(err, DRV_ETIMEDOUT, "drover-store %s/%s does not answer", p->dir, p->name);
+            return drv_err(err, DRV_ETIMEDOUT, "drover-store %s/%s does not answer", p->dir,
+                           p->name);
         ssize_t n = recv(p->fd, p->buf + p->len, sizeof p->buf - p->len, 0);
         if (n < 0 && errno == EINTR)
             continue;
@@ -110,8 +111,8 @@ static int take_reply(const char *line, size_t len, json_t **ret, struct drv_err
         return 0;
     }
     const char *code, *msg, *hint;
-    if (!j ||
-        json_unpack(j, "{s:{s:s, s:s, s:s}}", "error", "code", &code, "msg", &msg, "hint", &hint) < 0)
+    if (!j || json_unpack(j, "{s:{s:s, s:s, s:s}}", "error", "code", &code, "msg", &msg, "hint",
+                          &hint) < 0)
         return drv_err(err, DRV_EPEER, "drover-store answered nonsense");
     drv_err(err, drv_code_from_name(code), "%s", msg);
     return hint[0] ? drv_err_hint(err, "%s", hint) : -1;
@@ -120,9 +121,8 @@ static int take_reply(const char *line, size_t len, json_t **ret, struct drv_err
 int ss_proc_ask(struct ss_proc *p, const char *call, json_t *args, int timeout_ms, json_t **ret,
                 struct drv_err *err)
 {
-    DRV_AUTO_JSON json_t *j =
-        json_pack("{s:s, s:o, s:i}", "call", call, "args", args ? args : json_object(), "timeout_ms",
-                  timeout_ms);
+    DRV_AUTO_JSON json_t *j = json_pack("{s:s, s:o, s:i}", "call", call, "args",
+                                        args ? args : json_object(), "timeout_ms", timeout_ms);
     DRV_AUTO_FREE char *text = j ? json_dumps(j, JSON_COMPACT) : NULL;
     if (!text)
         return drv_err(err, DRV_EINTERNAL, "cannot encode the call %s", call);
@@ -195,7 +195,8 @@ int ss_proc_status(struct ss_proc *p, struct ss_proc_status *ret, struct drv_err
 
 int ss_proc_hold_record(struct ss_proc *p, bool create, int timeout_ms, struct drv_err *err)
 {
-    return ss_proc_ask(p, "hold_record", json_pack("{s:b}", "create", create), timeout_ms, NULL, err);
+    return ss_proc_ask(p, "hold_record", json_pack("{s:b}", "create", create), timeout_ms, NULL,
+                       err);
 }
 
 int ss_proc_hold_image(struct ss_proc *p, int timeout_ms, struct drv_err *err)

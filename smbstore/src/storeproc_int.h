@@ -5,8 +5,9 @@
 
 #include "drover/storeproc.h"
 
-// One call on the control connection, reconnecting if needed. args: stolen, NULL = none. timeout_ms: what
-// drover-store may take; we wait a little longer. *ret: new reference, NULL = not wanted.
+// One call on the control connection, reconnecting if needed. args: stolen, NULL = none.
+// timeout_ms: what drover-store may take; we wait a little longer. *ret: new reference, NULL = not
+// wanted.
 int ss_proc_ask(struct ss_proc *p, const char *call, json_t *args, int timeout_ms, json_t **ret,
                 struct drv_err *err);
 // "<dir>/<name>.<suffix>"

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Drives one drover-store from a shell script: every function of drover/storeproc.h as a command.
 // Prints what it got; a failure prints "CODE: message" on stderr and exits 1.
+#include "drover/storeproc.h"
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include "drover/storeproc.h"
 
 static const char *const usage =
     "usage: storectl DIR NAME COMMAND [ARG]\n"
     "start KEY=VALUE…: plugin ccache image record export qmp stall guards\n"
-    "status · hold-record [create] · hold-image · read · write STATE EPOCH VM · promote EPOCH · fill\n"
+    "status · hold-record [create] · hold-image · read · write STATE EPOCH VM · promote EPOCH · "
+    "fill\n"
     "release-image · release-record · drop · reopen MS · patience MS · quit [force]\n";
 
 static const char *const state_names[] = {"observing", "held", "promoted", "released", "lost"};
@@ -67,8 +68,8 @@ static int read_record(struct ss_proc *p, struct drv_err *err)
     struct ss_record r;
     if (ss_proc_read_record(p, &r, err) < 0)
         return -1;
-    printf("state=%s epoch=%" PRIu64 " counter=%" PRIu64 " host=%s\n", ss_record_state_name(r.state),
-           r.epoch, r.write_counter, r.host);
+    printf("state=%s epoch=%" PRIu64 " counter=%" PRIu64 " host=%s\n",
+           ss_record_state_name(r.state), r.epoch, r.write_counter, r.host);
     return 0;
 }
 
