@@ -55,13 +55,12 @@ void tg_header_fill(struct tg_header *header, uint64_t slots, uint64_t first)
     header->sum = block_sum(header);
 }
 
-void tg_record_fill(struct tg_record *record, uint64_t seq, uint64_t slots, uint64_t time_ns)
+void tg_record_fill(struct tg_record *record, uint64_t seq, uint64_t time_ns)
 {
     uint64_t key = tg_mix(seq * golden);
 
     memcpy(record->magic, record_magic, sizeof(record_magic));
     record->seq = seq;
-    record->slot = seq % slots;
     record->time_ns = time_ns;
     for (size_t i = 0; i < sizeof(record->body) / sizeof(record->body[0]); i++) {
         key += golden;
@@ -122,8 +121,7 @@ static uint64_t seq_of(const struct tg_record *record, uint64_t slots, uint64_t 
     if (is_zero(record))
         return 0;
     if (memcmp(record->magic, record_magic, sizeof(record_magic)) != 0 ||
-        record->sum != block_sum(record) || record->slot != slot || record->seq % slots != slot ||
-        record->seq == 0)
+        record->sum != block_sum(record) || record->seq % slots != slot || record->seq == 0)
         return TG_CORRUPT;
     return record->seq;
 }

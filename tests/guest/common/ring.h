@@ -35,9 +35,8 @@ struct tg_header {
 struct tg_record {
     char magic[8]; /* "DROVREC1" */
     uint64_t seq;
-    uint64_t slot;
     uint64_t time_ns;   /* the guest's monotonic clock */
-    uint64_t body[507]; /* incompressible, differs with seq */
+    uint64_t body[508]; /* incompressible, differs with seq */
     uint64_t sum;
 };
 
@@ -62,7 +61,7 @@ uint64_t tg_ring_end(uint64_t slots);
 off_t tg_ring_offset(uint64_t seq, uint64_t slots);
 
 void tg_header_fill(struct tg_header *header, uint64_t slots, uint64_t first);
-void tg_record_fill(struct tg_record *record, uint64_t seq, uint64_t slots, uint64_t time_ns);
+void tg_record_fill(struct tg_record *record, uint64_t seq, uint64_t time_ns);
 
 /* Reads the header.  fd may be open with O_DIRECT.  Returns 1 when there is a valid one, 0 when
  * there is none, -1 with errno when the disk cannot be read. */

@@ -71,7 +71,7 @@ static void write_next(struct disk *disk)
     uint64_t seq = disk->seq + 1;
     uint64_t latency;
 
-    tg_record_fill(disk->record, seq, disk->slots, start);
+    tg_record_fill(disk->record, seq, start);
     if (write_block(disk, disk->record, tg_ring_offset(seq, disk->slots)) != 0) {
         disk->errors++;
         printf("%s: record %" PRIu64 ": %s\n", disk->name, seq, strerror(errno));
