@@ -14,8 +14,7 @@
 
 #include "drover/err.h"
 
-// ---- identities (az_pac.c, az_delegation.c)
-// ------------------------------------------------------
+// ---- identities (az_pac.c) ----
 
 enum {
     AZ_SID_LEN = 188,     // "S-1-" 48-bit authority and 15 sub-authorities in decimal, and the NUL
@@ -65,8 +64,7 @@ int az_pac_logon_info(const void *data, size_t len, struct az_identity *ret, str
 int az_pac_delegation_info(const void *data, size_t len, struct az_identity *ret,
                            struct drv_err *err);
 
-// ---- roles (az_role.c)
-// ---------------------------------------------------------------------------
+// ---- roles (az_role.c) ----
 
 // Each role may do all that the lower ones may. Names (az_role_name) are stable.
 enum az_role { AZ_NONE, AZ_VIEWER, AZ_OPERATOR, AZ_ADMIN, AZ_ROLE_MAX_ };
@@ -107,8 +105,7 @@ int az_role_from_name(const char *name, enum az_role *ret); // -1 for an unknown
 // A SID in its text form: S-1-<authority>(-<sub-authority>){1..15}, decimal, no leading zeros.
 bool az_sid_valid(const char *sid);
 
-// ---- decisions (az_decide.c)
-// ---------------------------------------------------------------------
+// ---- decisions (az_decide.c) ----
 
 enum az_action {
     AZ_VIEW,       // show, list, check, follow a job                          viewer

@@ -17,11 +17,10 @@
 
 enum { DG_NAME_LEN = 256, DG_SID_LEN = 188 };
 
-// ---- the host's own credential (dg_cred.c)
-// -------------------------------------------------------
+// ---- the host's own credential (dg_cred.c) ----
 
 // The account of a keytab: its first "NAME$@REALM" entry, else its first entry that is no SPN.
-// K05 when the keytab cannot be read, K06 when there is no such entry.
+// K06 when the keytab cannot be read or has no such entry.
 int dg_keytab_principal(const char *keytab, char ret[DG_NAME_LEN], struct drv_err *err);
 
 // Get a TGT for principal (NULL = dg_keytab_principal) and put it at ccache_path, a plain path: a
@@ -43,8 +42,7 @@ int dg_host_cred(const char *keytab, const char *ccache_path, int64_t min_life_s
 void dg_cred_free(gss_cred_id_t *cred); // NULL and GSS_C_NO_CREDENTIAL are fine
 #define DG_AUTO_CRED __attribute__((cleanup(dg_cred_free)))
 
-// ---- acting for a user (dg_s4u.c, dg_diagnose.c)
-// -------------------------------------------------
+// ---- acting for a user (dg_s4u.c, dg_diagnose.c) ----
 
 // What a diagnosis may look at. Borrowed pointers.
 struct dg_env {
@@ -64,7 +62,8 @@ int dg_impersonator(gss_cred_id_t cred, char ret[DG_NAME_LEN], struct drv_err *e
 // ticket (it is then in cred for drv_gss_initiate). On refusal err says why, by evidence:
 //   D10 drover/… is missing in msDS-AllowedToDelegateTo of this host's account · D11 the same for
 //   cifs/… and others · D12 the user is sensitive or a Protected User · K03 the user's ticket is
-//   not forwardable · K02 it has expired · K04 no such service in AD · D14 none of these
+//   not forwardable · K02 it has expired · K04 no KDC answers · K05 no such service in AD · D14
+//   none of these
 int dg_probe(const struct dg_env *env, gss_cred_id_t cred, const char *service, const char *host,
              struct drv_err *err);
 
@@ -74,8 +73,7 @@ int dg_probe(const struct dg_env *env, gss_cred_id_t cred, const char *service, 
 int dg_cifs_ccache(const struct dg_env *env, gss_cred_id_t cred, const char *server,
                    const char *path, struct drv_err *err);
 
-// ---- Active Directory over LDAP (dg_ldap.c, dg_directory.c)
-// --------------------------------------
+// ---- Active Directory over LDAP (dg_ldap.c, dg_directory.c) ----
 
 struct dg_ldap;
 

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A bound LDAP connection to a domain controller and one bounded search. Owns time-outs, SASL and
+// what libldap's numbers mean. What is asked stands in dg_directory.c.
+//
+// SASL's GSSAPI takes its credential from LDAP_OPT_X_SASL_GSS_CREDS (libldap 2.5, Cyrus 2.1.28),
+// not from KRB5CCNAME: several threads can bind as different identities.
+#include <gssapi/gssapi_ext.h>
+#include <gssapi/gssapi_krb5.h>
+#include <lber.h>
+#include <ldap.h>
+#include <sasl/sasl.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "delegation_int.h"
+#include "drover/gss.h"
+
+enum {
+    STEP_TIMEOUT_S = 5,
+    MAX_ANSWER_BYTES = 4 * 1024 * 1024,
+    MIN_SSF = 56, // sealed; AD gives 256 with AES
+};
+
+struct dg_ldap {
+    LDAP *ld;
+    gss_cred_id_t cred;
+    char dc[DG_NAME_LEN];
+    char base[1024]; // defaultNamingContext
+};
+
+static int ldap_failed(struct drv_err *err, LDAP *ld, int rc, const char *what)
+{
+    static const struct {
+        int rc;
+        enum drv_code code;
+    } codes[] = {
+        {LDAP_SERVER_DOWN, DRV_EUNREACHABLE},    {LDAP_CONNECT_ERROR, DRV_EUNREACHABLE},
+        {LDAP_TIMEOUT, DRV_ETIMEDOUT},           {LDAP_TIMELIMIT_EXCEEDED, DRV_ETIMEDOUT},
+        {LDAP_NO_SUCH_OBJECT, DRV_ENOTFOUND},    {LDAP_INSUFFICIENT_ACCESS, DRV_EDENIED},
+        {LDAP_INVALID_CREDENTIALS, DRV_EDENIED},
+    };
+    enum drv_code code = DRV_EPEER;
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(codes); i++)
+        if (codes[i].rc == rc)
+            code = codes[i].code;
+    char *detail = NULL;
+    if (ld)
+        (void)ldap_get_option(ld, LDAP_OPT_DIAGNOSTIC_MESSAGE, &detail);
+    drv_err(err, code, "%s: %s%s%s", what, ldap_err2string(rc), detail && *detail ? ": " : "",
+            detail ? detail : "");
+    ldap_memfree(detail);
+    return drv_err_native(err, "ldap", rc);
+}
+
+// The mechanism asks for user and realm, which GSSAPI takes from the ticket: answer with nothing.
+static int answer_nothing(LDAP *ld, unsigned flags, void *defaults, void *interact)
+{
+    (void)ld;
+    (void)flags;
+    (void)defaults;
+    for (sasl_interact_t *i = interact; i->id != SASL_CB_LIST_END; i++) {
+        i->result = "";
+        i->len = 0;
+    }
+    return LDAP_SUCCESS;
+}
+
+static int set_options(struct dg_ldap *l)
+{
+    const struct timeval limit = {.tv_sec = STEP_TIMEOUT_S};
+    const int version = LDAP_VERSION3, time_limit = STEP_TIMEOUT_S;
+    ber_len_t ssf = MIN_SSF;
+    int rc = ldap_set_option(l->ld, LDAP_OPT_PROTOCOL_VERSION, &version);
+    rc |= ldap_set_option(l->ld, LDAP_OPT_NETWORK_TIMEOUT, &limit);
+    rc |= ldap_set_option(l->ld, LDAP_OPT_TIMEOUT, &limit);
+    rc |= ldap_set_option(l->ld, LDAP_OPT_TIMELIMIT, &time_limit);
+    rc |= ldap_set_option(l->ld, LDAP_OPT_REFERRALS, LDAP_OPT_OFF);
+    // Without this the name of the ticket comes from reverse DNS.
+    rc |= ldap_set_option(l->ld, LDAP_OPT_X_SASL_NOCANON, LDAP_OPT_ON);
+    rc |= ldap_set_option(l->ld, LDAP_OPT_X_SASL_SSF_MIN, &ssf);
+    rc |= ldap_set_option(l->ld, LDAP_OPT_X_SASL_GSS_CREDS, l->cred);
+    return rc == LDAP_OPT_SUCCESS ? 0 : -1;
+}
+
+// The default naming context is read before any other search.
+static int read_base(struct dg_ldap *l, struct drv_err *err)
+{
+    static const char *const attrs[] = {"defaultNamingContext", NULL};
+    LDAPMessage *msg = NULL;
+    int n = 0;
+    if (dg_ldap_search(l, "", LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 1, &msg, &n, err) < 0)
+        return -1;
+    LDAPMessage *entry = ldap_first_entry(l->ld, msg);
+    struct berval **values = entry ? ldap_get_values_len(l->ld, entry, attrs[0]) : NULL;
+    int rc = values && values[0] ? DRV_COPY(l->base, values[0]->bv_val) : -1;
+    ldap_value_free_len(values);
+    ldap_msgfree(msg);
+    return rc < 0 ? drv_err(err, DRV_EPEER, "%s names no domain", l->dc) : 0;
+}
+
+static int connect_to(struct dg_ldap *l, const char *dc, struct drv_err *err)
+{
+    if (DRV_COPY(l->dc, dc) < 0)
+        return drv_err(err, DRV_EINVAL, "name of the domain controller is too long");
+    char *url DRV_AUTO_FREE = drv_xasprintf("ldap://%s", dc);
+    int rc = ldap_initialize(&l->ld, url);
+    if (rc != LDAP_SUCCESS)
+        return ldap_failed(err, NULL, rc, url);
+    if (set_options(l) < 0)
+        return drv_err(err, DRV_EINTERNAL, "libldap does not know one of our options");
+    rc = ldap_sasl_interactive_bind_s(l->ld, NULL, "GSSAPI", NULL, NULL, LDAP_SASL_QUIET,
+                                      answer_nothing, NULL);
+    if (rc != LDAP_SUCCESS)
+        return ldap_failed(err, l->ld, rc, url);
+    Sockbuf *sb = NULL;
+    ber_len_t max = MAX_ANSWER_BYTES;
+    if (ldap_get_option(l->ld, LDAP_OPT_SOCKBUF, &sb) == LDAP_OPT_SUCCESS && sb)
+        (void)ber_sockbuf_ctrl(sb, LBER_SB_OPT_SET_MAX_INCOMING, &max);
+    return read_base(l, err);
+}
+
+static void disconnect(struct dg_ldap *l)
+{
+    if (l->ld)
+        (void)ldap_unbind_ext_s(l->ld, NULL, NULL);
+    l->ld = NULL;
+}
+
+// Credential to initiate as the owner of the file.
+static int acquire(const char *ccache_path, gss_cred_id_t *ret, struct drv_err *err)
+{
+    char *cc DRV_AUTO_FREE = drv_xasprintf("FILE:%s", ccache_path);
+    gss_key_value_element_desc element = {"ccache", cc};
+    gss_key_value_set_desc store = {.count = 1, .elements = &element};
+    gss_OID_set_desc mechs = {.count = 1, .elements = (gss_OID)gss_mech_krb5};
+    OM_uint32 minor = 0;
+    OM_uint32 major = gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &mechs,
+                                            GSS_C_INITIATE, &store, ret, NULL, NULL);
+    return GSS_ERROR(major) ? drv_gss_error(err, major, minor, ccache_path) : 0;
+}
+
+// The realm of a ccache's owner; AD's DNS domain has the same name.
+static int realm_of(const char *ccache_path, char ret[DG_NAME_LEN], struct drv_err *err)
+{
+    struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
+    char *name DRV_AUTO_FREE = drv_xasprintf("FILE:%s", ccache_path);
+    char owner[DG_NAME_LEN];
+    if (dg_krb5_init(&k5, err) < 0)
+        return -1;
+    krb5_error_code rc = krb5_cc_resolve(k5.k, name, &k5.cc);
+    if (!rc)
+        rc = krb5_cc_get_principal(k5.k, k5.cc, &k5.princ);
+    if (rc)
+        return dg_krb5_error(err, k5.k, rc, ccache_path);
+    dg_krb5_name(k5.k, k5.princ, owner);
+    const char *at = strrchr(owner, '@');
+    return drv_copy(ret, DG_NAME_LEN, at ? at + 1 : "");
+}
+
+struct dg_ldap *dg_ldap_open(const char *ccache_path, const char *realm, const char *dc,
+                             struct drv_err *err)
+{
+    struct dg_server servers[DG_SERVERS_MAX] = {0};
+    unsigned n = 1;
+    char own_realm[DG_NAME_LEN];
+    if (dc && DRV_COPY(servers[0].name, dc) < 0) {
+        drv_err(err, DRV_EINVAL, "name of the domain controller is too long");
+        return NULL;
+    }
+    if (!dc && !realm && realm_of(ccache_path, own_realm, err) < 0)
+        return NULL;
+    if (!dc && dg_dns_ldap(realm ? realm : own_realm, servers, &n, err) < 0)
+        return NULL;
+
+    struct dg_ldap *l = drv_xcalloc(1, sizeof(*l));
+    if (acquire(ccache_path, &l->cred, err) < 0) {
+        dg_ldap_free(l);
+        return NULL;
+    }
+    struct drv_err last = DRV_ERR_INIT;
+    for (unsigned i = 0; i < n; i++) {
+        drv_err_clear(&last);
+        if (connect_to(l, servers[i].name, &last) == 0)
+            return l;
+        disconnect(l);
+    }
+    dg_ldap_free(l);
+    if (err)
+        *err = last;
+    return NULL;
+}
+
+void dg_ldap_free(struct dg_ldap *l)
+{
+    if (!l)
+        return;
+    disconnect(l);
+    dg_cred_free(&l->cred);
+    free(l);
+}
+
+const char *dg_ldap_dc(const struct dg_ldap *l)
+{
+    return l->dc;
+}
+
+const char *dg_ldap_base(const struct dg_ldap *l)
+{
+    return l->base;
+}
+
+LDAP *dg_ldap_handle(struct dg_ldap *l)
+{
+    return l->ld;
+}
+
+int dg_ldap_search(struct dg_ldap *l, const char *base, int scope, const char *filter,
+                   const char *const attrs[], int limit, LDAPMessage **ret, int *ret_n,
+                   struct drv_err *err)
+{
+    struct timeval timeout = {.tv_sec = STEP_TIMEOUT_S};
+    LDAPMessage *msg = NULL;
+    int rc = ldap_search_ext_s(l->ld, base, scope, filter, (char **)attrs, 0, NULL, NULL, &timeout,
+                               limit, &msg);
+    // A cut-off answer still holds the first `limit` rows.
+    if (rc != LDAP_SUCCESS && rc != LDAP_SIZELIMIT_EXCEEDED) {
+        ldap_msgfree(msg);
+        return ldap_failed(err, l->ld, rc, l->dc);
+    }
+    *ret = msg;
+    *ret_n = msg ? ldap_count_entries(l->ld, msg) : 0;
+    return 0;
+}
