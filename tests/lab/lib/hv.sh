@@ -9,9 +9,10 @@ host_config() {
     # shellcheck disable=SC2034  # all used by the template
     local LISTEN=$3 KEYTAB=$LAB/keytabs/$2.keytab HOST=$2.$DOMAIN STATE_DIR=$dir/state RUN_DIR=/run/drover
     # shellcheck disable=SC2034
-    local MIGRATION_NETWORK=$MIG_NET PORT=$DROVER_PORT DATA_PORTS=$DROVER_DATA_PORTS
+    local PORT=$DROVER_PORT
     [[ $node == "$name" ]] || RUN_DIR=/run/drover-$name
     mkdir -p "$dir/state" "$dir/images" "$LAB/$node$RUN_DIR"
+    chmod 0700 "$dir/state"
     render drover.conf >"$dir/drover.conf"
 }
 

@@ -32,6 +32,7 @@ node_inside() {
     local dir=$1 host=$2 etc=$3 path
     hostname "$host"
     mount --bind "$dir/run" /run
+    mount -t tmpfs tmpfs /dev/shm # libfaketime leaves files there
     path=$(readlink -m /etc/resolv.conf)
     case $path in
     /run/*) mkdir -p "${path%/*}" && touch "$path" ;;
