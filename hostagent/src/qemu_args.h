@@ -5,6 +5,7 @@
 #ifndef HOSTAGENT_QEMU_ARGS_H
 #define HOSTAGENT_QEMU_ARGS_H
 
+#include "argv.h"
 #include "drover/vmdef.h"
 #include <stdbool.h>
 
@@ -23,28 +24,23 @@ struct ha_qemu_rt {
     int tap_fds[SS_MAX_NICS];                // in the order of def->nics
     bool incoming;                           // wait for migrate-incoming
     unsigned nbd_reconnect_s; // how long requests wait for a dead drover-store (0 = 60)
-    const char *uefi_code;    // NULL = /usr/share/OVMF/OVMF_CODE_4M.fd
+    const char
+        *serial_log; // file in which QEMU also keeps the console's output, unbounded; NULL = none
+    const char *uefi_code; // NULL = /usr/share/OVMF/OVMF_CODE_4M.fd
 };
 
-// An argument vector that owns its strings.
-struct ha_argv {
-    char **v; // NULL-terminated
-    unsigned n, cap;
-};
-void ha_argv_done(struct ha_argv *a); // zeroes it
-// All on one line, shell-quoted, for logs and tests. Caller frees.
-char *ha_argv_text(const struct ha_argv *a);
+// Slots on pcie.0 that drover uses itself, for machines that have these devices.
+enum { HA_SLOT_VIDEO = 0x01, HA_SLOT_SCSI = 0x1d, HA_SLOT_USB = 0x1e };
 
 // Build the whole vector, [0] = emulator. The guest always starts stopped (-S): only the gate of
-// rule 7 continues it. Two monitors: qmp_path() is droverd's, qmp2_path() drover-store's.
+// rule 7 continues it. Two monitors: HA_SOCK_QMP is droverd's, HA_SOCK_QMP2 drover-store's.
 // -1 DRV_EINVAL: the definition asks for something that cannot be built (slot taken twice, machine
-// that is not q35, no nvram disk for UEFI …); *ret is then empty.
+// that is not q35, no nvram disk for UEFI …); *ret is then empty. ha_argv_done() frees it.
 int ha_qemu_args(const struct ss_vmdef *def, const struct ha_qemu_rt *rt, struct ha_argv *ret,
                  struct drv_err *err);
 
-// Give each disk and NIC with pci_slot 0 a free address of its bus and keep the others: virtio
-// disks and NICs a PCI slot, SATA disks a port + 1, SCSI disks a target number; all distinct. -1
-// DRV_EINVAL: full.
+// Give each virtio disk and NIC with pci_slot 0 a free slot on pcie.0 and keep the others. SATA and
+// SCSI disks have none: their place is their order among those of their bus. -1 DRV_EINVAL: full.
 int ha_vmdef_place(struct ss_vmdef *def, struct drv_err *err);
 
 // Paths within sock_dir. Each fits struct sockaddr_un or the function returns -1 DRV_EINVAL.
