@@ -1,0 +1,152 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The agent as a whole: its settings, stores, VMs and moves, and who may touch what from where.
+//
+// Threads. The loop thread owns struct ha and everything that hangs from it. A procedure on a
+// worker thread sees: `conf`, `db`, `probe`, names (set before the loop runs, never changed);
+// copies that ha_settings_get() and friends make on the loop; and the one VM whose lock it holds
+// (ha_vm_lock), of which it alone may use `run`. What others see of a VM is its public part,
+// changed on the loop only.
+#ifndef HOSTAGENT_AGENT_H
+#define HOSTAGENT_AGENT_H
+
+#include "drover/authz.h"
+#include "drover/conf.h"
+#include "drover/db.h"
+#include "drover/loop.h"
+#include "drover/store.h"
+#include "owner.h"
+#include "probe.h"
+#include "qemu_proc.h"
+
+struct ha_move;
+
+// Settings of `drover host set`, as used (DESIGN.md section 5). Plain copy.
+struct ha_settings {
+    bool receive, send, encrypt;
+    unsigned max_moves, max_storage_moves;
+    unsigned data_port_first, data_port_last;
+    uint32_t max_blackout_ms;
+    uint64_t bandwidth_bps;
+    int64_t keep_source_s;     // -1: delete
+    char move_networks[512];   // "10.0.1.0/24, 10.0.2.0/24" in order of preference
+    char arbiter[SS_NAME_MAX]; // name of an SMB store, "" = none
+    struct az_roles roles;
+};
+
+// The running side of a VM; belongs to the holder of the VM's lock.
+struct ha_run {
+    struct ha_qemu *qemu;
+    struct ha_owner *owner; // its drover-stores and record
+};
+
+struct ha_vm {
+    struct ha_vm *next;
+    struct ha *ha;
+    // Public part: loop thread.
+    struct ss_vmdef def;
+    char home_store[SS_NAME_MAX], home[SS_PATH_MAX];
+    uint64_t epoch;
+    char state[24]; // "stopped", or QEMU's run state, or "incoming"
+    char why[384];  // why it is paused or needs attention, "" = nothing to say
+    char busy[24];  // operation that holds the lock, "" = free
+    char move[DRV_UUID_LEN];
+    bool wanted_running;
+    pid_t pid;
+    int64_t stopped_us; // monotonic time of the last STOP event; 0 after RESUME
+    bool ended;         // QEMU is gone and nobody has cleaned up yet
+    // Lock holder's part.
+    struct ha_run run;
+};
+
+struct ha {
+    // Fixed after start.
+    struct drv_loop *loop;
+    struct drv_conf *conf;
+    struct db *db;
+    struct ha_probe *probe;
+    char fqdn[256], boot_id[DRV_UUID_LEN];
+    char nbdkit[256], plugin[512], smb_helper[512];
+    uid_t qemu_uid;
+    gid_t qemu_gid;
+    // Loop thread.
+    struct ha_settings settings;
+    struct ha_vm *vms;
+    struct ha_move *moves;
+    struct ha_server *server;
+};
+
+// --- settings.c ---
+extern const struct drv_option ha_conf_options[];    // drover.conf
+extern const struct drv_option ha_setting_options[]; // host settings, kept in the database
+int ha_settings_load(struct ha *ha,
+                     struct drv_err *err); // start-up, or on a worker: then copied by the loop
+// Check all changes together with what is set, store all or none, and use them at once (worker).
+int ha_settings_change(struct ha *ha, const struct db_setting *list, unsigned n,
+                       struct drv_err *err);
+json_t *ha_settings_to_json(struct ha *ha, struct drv_err *err); // worker; key: canonical text
+void ha_settings_get(struct ha *ha, struct ha_settings *ret);    // any thread
+
+// --- stores.c: stores by name (worker threads) ---
+// Open a store as the host itself. user_ccache: as that user instead (SMB only), NULL = the host.
+struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user_ccache,
+                               struct drv_err *err);
+// URL of a store; DRV_ENOTFOUND S01.
+int ha_store_url(struct ha *ha, const char *name, char *ret, size_t size, struct drv_err *err);
+// The setting `arbiter`, resolved to its URL. DRV_ENOTFOUND S05.
+int ha_arbiter_url(struct ha *ha, char *ret, size_t size, struct drv_err *err);
+struct ss_store *ha_arbiter_open(struct ha *ha, struct drv_err *err);
+// "<url>/<path>": what drover-store is given.
+int ha_store_file_url(const char *url, const char *path, char *ret, size_t size,
+                      struct drv_err *err);
+// A fresh TGT of the host in <run_dir>/host.ccache (renewed when little is left); path without
+// FILE:.
+int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err);
+
+// --- vm.c: the table of VMs ---
+struct ha_vm *ha_vm_find(struct ha *ha, const char *name_or_uuid); // loop thread
+// Lock a VM for a procedure. NULL: DRV_ENOTFOUND, or DRV_EBUSY naming what holds it.
+struct ha_vm *ha_vm_lock(struct ha *ha, const char *name_or_uuid, const char *op,
+                         struct drv_err *err);
+void ha_vm_unlock(struct ha_vm *vm);
+// Add a VM (locked by op) or remove one (lock held; frees it).
+struct ha_vm *ha_vm_add(struct ha *ha, const struct ss_vmdef *def, const char *home_store,
+                        const char *home, const char *op, struct drv_err *err);
+void ha_vm_remove(struct ha_vm *vm);
+// Change the public part from a procedure. why NULL: keep.
+void ha_vm_publish(struct ha_vm *vm, const char *state, uint64_t epoch, const char *why);
+void ha_vm_set_def(struct ha_vm *vm, const struct ss_vmdef *def, const char *home_store,
+                   const char *home);
+void ha_vm_dir(struct ha *ha, const char *uuid, char *ret, size_t size); // its run directory
+void ha_vm_dir_remove(const char *dir);                                  // with all that is in it
+const struct qmp_handlers *ha_vm_handlers(struct ha_vm *vm, struct qmp_handlers *ret);
+json_t *ha_vm_to_json(const struct ha_vm *vm); // loop thread
+
+// --- vm_start.c, vm_stop.c, vm_attach.c: procedures, VM locked ---
+struct ha_start_opts {
+    bool take_over, host_is_dead;
+};
+int ha_vm_start(struct ha_vm *vm, const struct ha_start_opts *opts, struct drv_err *err);
+int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err);
+// QEMU is gone: record "stopped", stores ended, run directory removed.
+int ha_vm_ended(struct ha_vm *vm, struct drv_err *err);
+// Loop thread, VM not locked: lock it and run ha_vm_ended on a worker.
+void ha_vm_reap(struct ha_vm *vm);
+// After a restart of the agent: find all VMs of the database and their processes again.
+int ha_vms_attach(struct ha *ha, struct drv_err *err);
+// The one gate (rule 7).
+int ha_cont(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct drv_err *err);
+// Start QEMU for def with the processes of owner serving its SMB disks.
+struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool incoming,
+                            const struct qmp_handlers *handlers, struct drv_err *err);
+
+// --- home.c: the VM's home folder ---
+// vm.<epoch>.json and the readable view vm.json.
+int ha_home_write_epoch(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,
+                        uint64_t epoch, char ret_sha256[65], struct drv_err *err);
+int ha_home_write_view(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,
+                       uint64_t epoch, struct drv_err *err); // also removes vm.<epoch-2>.json
+// Read the definition that the record names and compare its hash.
+int ha_home_read(struct ss_store *home_store, const char *home, uint64_t epoch, const char *sha256,
+                 struct ss_vmdef *ret, struct drv_err *err);
+
+#endif

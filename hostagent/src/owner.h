@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Ownership of one VM on this host: its drover-store processes and the owner record they hold
+// (DESIGN.md section 3). Every acquisition and release in drover goes through here, in the order of
+// rules 2 and 3. Blocking; one procedure at a time.
+#ifndef HOSTAGENT_OWNER_H
+#define HOSTAGENT_OWNER_H
+
+#include "drover/storeproc.h"
+
+struct ha;
+
+enum { HA_URL_MAX = 600 };
+
+struct ha_owner {
+    struct ha *ha;
+    char uuid[DRV_UUID_LEN];
+    char dir[256];
+    struct ss_vmdef def;
+    struct ss_proc *procs[SS_MAX_DISKS + 1]; // control connections
+    char names[SS_MAX_DISKS + 1][SS_NAME_MAX];
+    int disk_ix[SS_MAX_DISKS + 1]; // index into def.disks; -1 = the record alone
+    bool is_new[SS_MAX_DISKS + 1];
+    unsigned n;
+    unsigned record_ix;   // the one that holds the record
+    struct ss_record rec; // as last read or written
+    bool rec_valid;
+    char image_ids[SS_MAX_DISKS][DRV_UUID_LEN]; // of new images, by disk; "" = as in the record
+    char unsettled[DRV_UUID_LEN]; // nonce of a commit whose outcome is unknown, "" = none
+};
+
+// Start the processes for def on this host (those disks that lie on SMB stores, and one for the
+// record where needed), observing. fresh: bit i set = disk i is a new image that a move fills: it
+// is held and writable at once. On failure nothing is left.
+struct ha_owner *ha_owner_start(struct ha *ha, const struct ss_vmdef *def, unsigned fresh,
+                                struct drv_err *err);
+// Connect to the processes that run already (after a restart of the agent).
+struct ha_owner *ha_owner_attach(struct ha *ha, const struct ss_vmdef *def, struct drv_err *err);
+// Rule 2 up to the read: hold record and images (create: the record may be new), read the record.
+// DRV_EBUSY: somebody else holds one. On failure everything is dropped again.
+int ha_owner_hold(struct ha_owner *o, bool create, struct drv_err *err);
+// Check what was read against the definition: the image set must be exactly def's SMB and local
+// disks (store and path), and the held files must be those the record names (volume and file id).
+// S07/attention otherwise. Also checks the highest epoch seen by this agent (I3).
+int ha_owner_check_images(struct ha_owner *o, struct drv_err *err);
+// The commit: epoch+1, running here, this instance; flush; raise the db's epoch; promote all.
+// vm_json_sha256 of vm.<epoch+1>.json, written before. 1 = ours, 0 = proven not ours, -1 = unknown
+// (rule 5). move: the id of the move by which it is taken, "" otherwise.
+int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
+                    const char *home_store, const char *home, const char *vm_json_sha256,
+                    struct drv_err *err);
+// Rule 3: drain and flush, write the record at the same epoch in `state` (released: to, move),
+// close images, then the record. ret_written: see mv_store_ports.release.
+int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char *to,
+                     const char *move, bool *ret_written, struct drv_err *err);
+// After a lost session (rule 4): new sessions, images first, then the record; all are held
+// afterwards.
+int ha_owner_reopen(struct ha_owner *o, struct drv_err *err);
+// The same, then read the record; when it still names this host and instance at our epoch, promote.
+// DRV_EATTENTION: fenced, or the record does not fit.
+int ha_owner_resume(struct ha_owner *o, const char *instance, struct drv_err *err);
+// 0 when record and images are held here, promoted at rec.epoch, and the record read back now says
+// running, this host, this instance.
+int ha_owner_verify(struct ha_owner *o, const char *instance, struct drv_err *err);
+int ha_owner_set_patience(struct ha_owner *o, int ms, struct drv_err *err);
+bool ha_owner_lost(struct ha_owner *o, char *why, size_t size); // some process has lost its session
+// End all processes. NULL allowed; frees o in any case.
+int ha_owner_quit(struct ha_owner *o, struct drv_err *err);
+void ha_owner_free(struct ha_owner *o); // closes the connections, leaves the processes alone
+
+// Socket of the disk's drover-store, "" for a local disk (then *ret_file is its path).
+int ha_owner_disk_path(struct ha *ha, const struct ss_vmdef *def, unsigned disk, char *ret_nbd,
+                       size_t nbd_size, char *ret_file, size_t file_size, struct drv_err *err);
+
+#endif

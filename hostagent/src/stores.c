@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Stores by the names that this host's administrator gave them, and the ticket to use them with.
+#include <string.h>
+
+#include "agent.h"
+#include "drover/delegation.h"
+
+enum { STORE_TIMEOUT_MS = 20000 };
+
+int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err)
+{
+    int64_t left_s = 0;
+    struct drv_err none = DRV_ERR_INIT;
+    if (snprintf(ret, size, "%s/host.ccache", drv_conf_str(ha->conf, "run_dir")) >= (int)size)
+        return drv_err(err, DRV_EINVAL, "run_dir is too long");
+    // Half of a usual ticket's life: a drover-store that starts now shall live on it for hours.
+    if (dg_ccache_lifetime_s(ret, &left_s, &none) == 0 && left_s > 5 * 3600)
+        return 0;
+    return dg_host_ccache(drv_conf_str(ha->conf, "keytab"), NULL, ret, err);
+}
+
+int ha_store_url(struct ha *ha, const char *name, char *ret, size_t size, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *url = NULL;
+    if (db_store_get(ha->db, name, &url, err) < 0) {
+        drv_err_id(err, "S01");
+        return drv_err_hint(err, "`drover store list` shows this host's stores, `drover store add` "
+                                 "makes one known");
+    }
+    if (drv_copy(ret, size, url) < 0)
+        return drv_err(err, DRV_EINVAL, "the URL of store \"%s\" is too long", name);
+    return 0;
+}
+
+static struct ss_store *open_url(struct ha *ha, const char *url, const char *user_ccache,
+                                 struct drv_err *err)
+{
+    char host_ccache[512], named[600];
+    struct ss_url u;
+    if (ss_url_parse(url, &u, err) < 0)
+        return NULL;
+    struct ss_identity who = {.helper = ha->smb_helper,
+                              .timeout_ms = STORE_TIMEOUT_MS,
+                              .image_uid = ha->qemu_uid,
+                              .image_gid = ha->qemu_gid};
+    if (u.kind == SS_SMB) {
+        if (!user_ccache && ha_host_ccache(ha, host_ccache, sizeof host_ccache, err) < 0)
+            return NULL;
+        snprintf(named, sizeof named, "FILE:%s", user_ccache ? user_ccache : host_ccache);
+        who.ccache = named;
+    }
+    return ss_store_open(url, &who, err);
+}
+
+struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user_ccache,
+                               struct drv_err *err)
+{
+    char url[HA_URL_MAX];
+    if (ha_store_url(ha, name, url, sizeof url, err) < 0)
+        return NULL;
+    struct ss_store *st = open_url(ha, url, user_ccache, err);
+    if (!st)
+        drv_err_prefix(err, "store \"%s\"", name);
+    return st;
+}
+
+int ha_arbiter_url(struct ha *ha, char *ret, size_t size, struct drv_err *err)
+{
+    struct ha_settings s;
+    ha_settings_get(ha, &s);
+    if (!s.arbiter[0]) {
+        drv_err(err, DRV_ENOTFOUND, "%s has no arbiter: no store keeps its owner records",
+                ha->fqdn);
+        drv_err_id(err, "S05");
+        return drv_err_hint(err, "an administrator: drover -H %s host set arbiter=STORE", ha->fqdn);
+    }
+    return ha_store_url(ha, s.arbiter, ret, size, err);
+}
+
+struct ss_store *ha_arbiter_open(struct ha *ha, struct drv_err *err)
+{
+    char url[HA_URL_MAX];
+    if (ha_arbiter_url(ha, url, sizeof url, err) < 0)
+        return NULL;
+    struct ss_store *st = open_url(ha, url, NULL, err);
+    if (!st)
+        drv_err_prefix(err, "arbiter %s", url);
+    return st;
+}
+
+int ha_store_file_url(const char *url, const char *path, char *ret, size_t size,
+                      struct drv_err *err)
+{
+    if (snprintf(ret, size, "%s/%s", url, path) >= (int)size)
+        return drv_err(err, DRV_EINVAL, "%s/%.64s… is too long", url, path);
+    return 0;
+}

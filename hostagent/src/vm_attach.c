@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Finding VMs again when the agent starts: definitions from the database and the stores' cache,
+// processes from the run directories. A VM outlives its agent, so nothing here touches a guest.
+#include <dirent.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "agent.h"
+#include "drover/log.h"
+
+void ha_vm_dir_remove(const char *dir)
+{
+    DIR *d = opendir(dir);
+    if (!d)
+        return;
+    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
+        char path[768];
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
+        if (unlink(path) < 0)
+            ha_vm_dir_remove(path); // one level of folders: qemu/, keys
+    }
+    closedir(d);
+    rmdir(dir);
+}
+
+static void attach_process(struct ha_vm *vm)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    struct qmp_handlers handlers;
+    char dir[256], state[24] = "unknown";
+    bool running = false;
+    ha_vm_dir(vm->ha, vm->def.uuid, dir, sizeof dir);
+    vm->run.qemu = ha_qemu_attach(dir, ha_vm_handlers(vm, &handlers), &err);
+    if (!vm->run.qemu) {
+        if (err.code != DRV_ENOTFOUND) {
+            ha_vm_publish(vm, "unknown", 0, err.msg);
+            drv_log_err(LOG_ERR, "vm.attach", &err);
+            return;
+        }
+        drv_err_clear(&err);
+        // QEMU ended while nobody looked. Its stores may still hold record and images.
+        vm->run.owner = ha_owner_attach(vm->ha, &vm->def, &err);
+        drv_err_clear(&err);
+        if (access(dir, F_OK) == 0 && ha_vm_ended(vm, &err) < 0)
+            drv_log_err(LOG_WARNING, "vm.attach.cleanup", &err);
+        return;
+    }
+    if (qmp_status(vm->run.qemu->qmp, state, sizeof state, &running, &err) < 0)
+        drv_log_err(LOG_ERR, "vm.attach.status", &err);
+    vm->run.owner = ha_owner_attach(vm->ha, &vm->run.qemu->def, &err);
+    ha_vm_set_def(vm, &vm->run.qemu->def, vm->home_store, vm->home);
+    ha_vm_publish(vm, state, vm->run.qemu->epoch, vm->run.owner ? "" : err.msg);
+    drv_log(LOG_NOTICE, "vm.attached", F_STR("vm", vm->def.name), F_STR("state", state),
+            F_INT("pid", vm->run.qemu->pid));
+}
+
+// The definition as cached in the run directory or, for a VM that is not running, as its home has
+// it.
+static int definition_of(struct ha *ha, const struct db_vm *row, struct ss_vmdef *ret,
+                         struct drv_err *err)
+{
+    struct ss_store *st = ha_store_open(ha, row->home_store, NULL, err);
+    if (!st)
+        return -1;
+    char path[SS_PATH_MAX];
+    size_t len = 0;
+    char *text = NULL;
+    if (snprintf(path, sizeof path, "%s/vm.json", row->home_path) < (int)sizeof path)
+        text = ss_read(st, path, SS_VMDEF_MAX_BYTES, &len, err);
+    ss_store_close(st);
+    if (!text)
+        return -1;
+    int rc = ss_vmdef_parse(text, len, ret, err);
+    free(text);
+    return rc;
+}
+
+static void attach_one(struct ha *ha, const struct db_vm *row)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_vmdef *def = drv_xcalloc(1, sizeof *def);
+    DRV_AUTO_FREE void *owned = def;
+    char why[384] = "";
+    if (definition_of(ha, row, def, &err) < 0) {
+        // The store may be away just now: the VM is still listed, and a start reads it afresh.
+        snprintf(why, sizeof why, "its definition cannot be read: %.300s", err.msg);
+        memset(def, 0, sizeof *def);
+        DRV_COPY(def->uuid, row->uuid);
+        DRV_COPY(def->name, row->name);
+        drv_err_clear(&err);
+    }
+    struct ha_vm *vm = ha_vm_add(ha, def, row->home_store, row->home_path, "attaching", &err);
+    if (!vm) {
+        drv_log_err(LOG_ERR, "vm.attach", &err);
+        return;
+    }
+    vm->wanted_running = row->wanted_running;
+    ha_vm_publish(vm, NULL, row->last_epoch, why);
+    attach_process(vm);
+    ha_vm_unlock(vm);
+}
+
+int ha_vms_attach(struct ha *ha, struct drv_err *err)
+{
+    struct db_vms rows = {0};
+    if (db_vm_list(ha->db, &rows, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < rows.n; i++)
+        attach_one(ha, &rows.list[i]);
+    db_vms_done(&rows);
+    return 0;
+}

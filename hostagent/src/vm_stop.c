@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Stopping a VM, and cleaning up after one that ended by itself.
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent.h"
+#include "drover/log.h"
+#include "drover/worker.h"
+
+// Say "stopped" in the record if it is still ours to say, then end the drover-stores.
+static int let_go(struct ha_vm *vm, struct drv_err *err)
+{
+    struct ha_owner *o = vm->run.owner;
+    int rc = 0;
+    if (!o)
+        return 0;
+    vm->run.owner = NULL;
+    bool ours = o->rec_valid && o->rec.state == SS_REC_RUNNING && !o->unsettled[0] &&
+                !strcmp(o->rec.host, vm->ha->fqdn);
+    if (ours) {
+        bool written = false;
+        rc = ha_owner_release(o, SS_REC_STOPPED, "", "", &written, err);
+    }
+    struct drv_err later = DRV_ERR_INIT;
+    if (ha_owner_quit(o, rc < 0 ? &later : err) < 0)
+        rc = -1;
+    return rc;
+}
+
+int ha_vm_ended(struct ha_vm *vm, struct drv_err *err)
+{
+    struct ha_qemu *qemu = vm->run.qemu;
+    char last[200] = "", dir[256];
+    int rc = 0;
+    ha_vm_dir(vm->ha, vm->def.uuid, dir, sizeof dir);
+    if (qemu) {
+        if (ha_qemu_quit(qemu, err) < 0)
+            return -1; // stuck in the kernel: its disks must not be let go
+        ha_qemu_free(qemu);
+        vm->run.qemu = NULL;
+    }
+    rc = let_go(vm, err);
+    if (rc < 0)
+        snprintf(last, sizeof last, "the owner record could not be set to stopped: %.120s",
+                 err ? err->msg : "");
+    ha_vm_publish(vm, "stopped", 0, last);
+    ha_vm_dir_remove(dir);
+    return rc;
+}
+
+static int wait_end(struct ha_qemu *qemu, int timeout_s)
+{
+    int64_t deadline = drv_now_ms() + (int64_t)timeout_s * 1000;
+    while (ha_qemu_alive(qemu)) {
+        if (drv_now_ms() >= deadline)
+            return -1;
+        drv_sleep_ms(50);
+    }
+    return 0;
+}
+
+int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
+{
+    struct ha_qemu *qemu = vm->run.qemu;
+    if (!qemu) {
+        drv_err(err, DRV_ESTATE, "VM %s is not running on %s", vm->def.name, vm->ha->fqdn);
+        return drv_err_id(err, "G03");
+    }
+    if (!force && ha_qemu_alive(qemu)) {
+        if (qmp_powerdown(qemu->qmp, err) < 0)
+            return -1;
+        if (wait_end(qemu, timeout_s) < 0) {
+            drv_err(err, DRV_ETIMEDOUT, "VM %s did not shut down within %d s", vm->def.name,
+                    timeout_s);
+            return drv_err_hint(err,
+                                "its system may ignore the power button: drover vm stop %s "
+                                "--force pulls the plug",
+                                vm->def.name);
+        }
+    }
+    int rc = ha_vm_ended(vm, err);
+    struct drv_err later = DRV_ERR_INIT;
+    if (db_vm_set_wanted(vm->ha->db, vm->def.uuid, false, rc < 0 ? &later : err) < 0)
+        rc = -1;
+    return rc;
+}
+
+// --- a QEMU that ended by itself ---
+
+static void reap(void *arg)
+{
+    struct ha_vm *vm = arg;
+    struct drv_err err = DRV_ERR_INIT;
+    // The process may take a moment after its monitor closed.
+    if (vm->run.qemu)
+        wait_end(vm->run.qemu, 5);
+    drv_log(LOG_NOTICE, "vm.ended", F_STR("vm", vm->def.name));
+    if (ha_vm_ended(vm, &err) < 0)
+        drv_log_err(LOG_ERR, "vm.ended.cleanup", &err);
+}
+
+static void reaped(void *arg)
+{
+    ha_vm_unlock(arg);
+}
+
+void ha_vm_reap(struct ha_vm *vm)
+{
+    vm->ended = false;
+    DRV_COPY(vm->busy, "cleaning up");
+    if (drv_work(vm->ha->loop, reap, reaped, vm) < 0)
+        vm->busy[0] = '\0';
+}
