@@ -23,9 +23,11 @@ struct ds_session {
     SMBCCTX *ctx;
 };
 
-struct ds_file {
-    SMBCFILE *f;
-};
+// A ds_file is libsmbclient's file itself, so that the context owns all of it.
+static SMBCFILE *smb_file(struct ds_file *f)
+{
+    return (SMBCFILE *)f;
+}
 
 static int call_timeout_ms;
 
@@ -159,24 +161,21 @@ static int smb_open(struct ds_session *s, const char *url, enum ds_mode mode, st
     if (!f)
         return failed();
     each_tcp_socket(watch_link); // the first open of a session connects
-    *ret = drv_xcalloc(1, sizeof **ret);
-    (*ret)->f = f;
+    *ret = (struct ds_file *)f;
     return 0;
 }
 
 static int smb_close(struct ds_session *s, struct ds_file *f)
 {
     errno = 0;
-    int rc = smbc_getFunctionClose(s->ctx)(s->ctx, f->f);
-    int e = rc < 0 ? failed() : 0;
-    free(f);
-    return e;
+    int rc = smbc_getFunctionClose(s->ctx)(s->ctx, smb_file(f));
+    return rc < 0 ? failed() : 0;
 }
 
 static int seek(struct ds_session *s, struct ds_file *f, uint64_t offset)
 {
     errno = 0;
-    off_t at = smbc_getFunctionLseek(s->ctx)(s->ctx, f->f, (off_t)offset, SEEK_SET);
+    off_t at = smbc_getFunctionLseek(s->ctx)(s->ctx, smb_file(f), (off_t)offset, SEEK_SET);
     return at == (off_t)offset ? 0 : failed();
 }
 
@@ -187,7 +186,7 @@ static int smb_read(struct ds_session *s, struct ds_file *f, void *buf, size_t l
     size_t got = 0;
     while (!e && got < len) {
         errno = 0;
-        ssize_t n = smbc_getFunctionRead(s->ctx)(s->ctx, f->f, (char *)buf + got, len - got);
+        ssize_t n = smbc_getFunctionRead(s->ctx)(s->ctx, smb_file(f), (char *)buf + got, len - got);
         if (n < 0)
             e = failed();
         else if (n == 0)
@@ -206,7 +205,8 @@ static int smb_write(struct ds_session *s, struct ds_file *f, const void *buf, s
     size_t put = 0;
     while (!e && put < len) {
         errno = 0;
-        ssize_t n = smbc_getFunctionWrite(s->ctx)(s->ctx, f->f, (const char *)buf + put, len - put);
+        ssize_t n =
+            smbc_getFunctionWrite(s->ctx)(s->ctx, smb_file(f), (const char *)buf + put, len - put);
         if (n <= 0)
             e = failed();
         else
@@ -225,7 +225,7 @@ static int smb_ident(struct ds_session *s, struct ds_file *f, struct ds_ident *r
 {
     struct stat sb;
     errno = 0;
-    if (smbc_getFunctionFstat(s->ctx)(s->ctx, f->f, &sb) < 0)
+    if (smbc_getFunctionFstat(s->ctx)(s->ctx, smb_file(f), &sb) < 0)
         return failed();
     ret->volume_id = (uint32_t)sb.st_dev; // a 32-bit hash, sign-extended by the library
     ret->file_id = sb.st_ino;

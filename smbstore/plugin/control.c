@@ -81,6 +81,7 @@ static void *client_main(void *arg)
         if (answer_lines(cl, buf, &len) < 0)
             break;
     }
+    shutdown(cl->fd, SHUT_RDWR); // the descriptor itself is closed when the slot is needed again
     pthread_mutex_lock(&cl->control->lock);
     cl->ended = true;
     pthread_mutex_unlock(&cl->control->lock);

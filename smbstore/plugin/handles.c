@@ -121,7 +121,7 @@ static int open_checked(struct ds_store *st, const char *url, enum ds_mode mode,
 
 int ds_open(struct ds_store *st, struct drv_err *err)
 {
-    if (!st->conf->image_url || st->image) {
+    if (!st->conf->image_url || (st->image && !st->session_dead)) {
         pthread_mutex_lock(&st->lock);
         st->opened = true;
         pthread_mutex_unlock(&st->lock);

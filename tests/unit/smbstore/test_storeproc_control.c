@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The control socket of drover-store: bounded lines, a fixed table of calls, several clients,
+// answers while the SMB thread is stuck; and the watch thread that pauses the guest through QMP.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "control.h"
+#include "fake_smb.h"
+#include "qmp_stop.h"
+
+static char dir[] = "/tmp/drover-ctl-XXXXXX";
+static struct ds_conf conf;
+static struct ds_store st;
+static struct ds_control *control;
+static _Atomic int quits;
+
+static void note_quit(void)
+{
+    quits++;
+}
+
+static void path_of(const char *name, char out[108])
+{
+    snprintf(out, 108, "%.80s/%s", dir, name);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    fake_reset();
+    strcpy(dir + strlen(dir) - 6, "XXXXXX");
+    if (!mkdtemp(dir))
+        return -1;
+    char ctl[108];
+    path_of("disk0.ctl", ctl);
+    conf = (struct ds_conf){.image_url = (char *)FAKE_IMAGE,
+                            .record_url = (char *)FAKE_RECORD,
+                            .stall_s = 1,
+                            .verify_s = 1};
+    struct drv_err err = DRV_ERR_INIT;
+    ds_store_init(&st, &conf, &fake_backend, ds_thread_new(&err));
+    quits = 0;
+    control = ds_control_start(&st, ctl, note_quit, &err);
+    return control ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    ds_control_stop(control);
+    ds_store_done(&st);
+    ds_thread_free(st.thread);
+    static const char *const names[] = {"disk0.ctl", "qmp"};
+    for (unsigned i = 0; i < 2; i++) {
+        char path[108];
+        path_of(names[i], path);
+        unlink(path);
+    }
+    return rmdir(dir);
+}
+
+// Error code of the answer to a line, "" for success.
+static void answer(const char *line, char code[32])
+{
+    bool quit = false;
+    DRV_AUTO_FREE char *text = ds_control_answer(&st, line, strlen(line), &quit);
+    DRV_AUTO_JSON json_t *j = json_loads(text, 0, NULL);
+    assert_non_null(j);
+    const char *c = json_string_value(json_object_get(json_object_get(j, "error"), "code"));
+    snprintf(code, 32, "%s", c ? c : "");
+    assert_true(c || json_object_get(j, "return"));
+}
+
+static void bad_requests_are_refused_by_name(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line, *code;
+    } cases[] = {
+        {"", "invalid"},
+        {"[]", "invalid"},
+        {"{\"call\":\"status\"} trailing", "invalid"},
+        {"{\"call\":\"status\",\"call\":\"drop\"}", "invalid"},
+        {"{\"call\":\"status\",\"surprise\":1}", "invalid"},
+        {"{\"call\":\"status\",\"args\":{\"x\":1}}", "invalid"},
+        {"{\"call\":\"status\",\"timeout_ms\":0}", "invalid"},
+        {"{\"call\":\"promote\",\"args\":{\"epoch\":\"1\"}}", "invalid"},
+        {"{\"call\":\"patience\",\"args\":{\"ms\":-1}}", "invalid"},
+        {"{\"call\":\"write_record\",\"args\":{\"record\":{}}}", "invalid"},
+        {"{\"call\":\"format_c\"}", "not-found"},
+        {"{\"call\":\"promote\",\"args\":{\"epoch\":1}}", "state"},
+        {"{\"call\":\"status\"}", ""},
+        {"{\"call\":\"open\"}", ""},
+        {"{\"call\":\"hold_record\",\"args\":{\"create\":true}}", ""},
+        {"{\"call\":\"read_record\"}", "not-found"},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(cases); i++) {
+        char code[32];
+        answer(cases[i].line, code);
+        if (strcmp(code, cases[i].code) != 0)
+            fail_msg("%s: got \"%s\", not \"%s\"", cases[i].line, code, cases[i].code);
+    }
+}
+
+static void oversized_line_ends_that_client_only(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_proc *good = ss_proc_connect(dir, "disk0", &err);
+    assert_non_null(good);
+    char ctl[108];
+    path_of("disk0.ctl", ctl);
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    strcpy(sa.sun_path, ctl);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    static char junk[2 * DS_LINE_MAX];
+    memset(junk, 'a', sizeof junk);
+    while (send(fd, junk, sizeof junk, MSG_NOSIGNAL) > 0)
+        ;
+    close(fd);
+    struct ss_proc_status s;
+    assert_int_equal(ss_proc_status(good, &s, &err), 0);
+    ss_proc_close(good);
+}
+
+static void clients_come_and_go_and_are_counted(void **state)
+{
+    (void)state;
+    struct ss_proc *p[DS_MAX_CLIENTS];
+    struct ss_proc_status s;
+    struct drv_err err = DRV_ERR_INIT;
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < DS_MAX_CLIENTS; i++) {
+            p[i] = ss_proc_connect(dir, "disk0", &err);
+            assert_non_null(p[i]);
+            assert_int_equal(ss_proc_status(p[i], &s, &err), 0);
+        }
+        struct drv_err refused = DRV_ERR_INIT;
+        struct ss_proc *one_more = ss_proc_connect(dir, "disk0", &refused);
+        assert_true(!one_more || ss_proc_status(one_more, &s, &refused) < 0);
+        ss_proc_close(one_more);
+        for (int i = 0; i < DS_MAX_CLIENTS; i++)
+            ss_proc_close(p[i]);
+        drv_sleep_ms(50); // their threads end
+    }
+}
+
+static void status_answers_while_the_server_does_not(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_proc *p = ss_proc_connect(dir, "disk0", &err);
+    assert_non_null(p);
+    char code[32];
+    answer("{\"call\":\"open\"}", code);
+    answer("{\"call\":\"hold_record\",\"args\":{\"create\":true}}", code);
+    fake.block = true;
+    answer("{\"call\":\"read_record\",\"timeout_ms\":100}", code);
+    assert_string_equal(code, "unreachable"); // cut off, and told why
+    assert_int_equal(fake.severed > 0, 1);
+    struct ss_proc_status s;
+    assert_int_equal(ss_proc_status(p, &s, &err), 0);
+    assert_int_equal(s.state, SS_PS_LOST);
+    ss_proc_close(p);
+}
+
+static bool quits_on(const char *line)
+{
+    bool quit = false;
+    DRV_AUTO_FREE char *text = ds_control_answer(&st, line, strlen(line), &quit);
+    return quit;
+}
+
+static void quit_is_refused_while_promoted(void **state)
+{
+    (void)state;
+    st.epoch = 1;
+    assert_false(quits_on("{\"call\":\"quit\",\"args\":{\"force\":false}}"));
+    assert_true(quits_on("{\"call\":\"quit\",\"args\":{\"force\":true}}"));
+    st.epoch = 0;
+    assert_true(quits_on("{\"call\":\"quit\",\"args\":{\"force\":false}}"));
+}
+
+// --- pausing ---
+
+struct fake_qemu {
+    pthread_t id;
+    int listen_fd;
+    bool mute;
+    _Atomic int stops;
+};
+
+static void *qemu_main(void *arg)
+{
+    struct fake_qemu *q = arg;
+    int fd = accept(q->listen_fd, NULL, NULL);
+    FILE *in = fdopen(fd, "r");
+    FILE *out = fdopen(dup(fd), "w");
+    setlinebuf(out);
+    if (!q->mute)
+        fputs("{\"QMP\":{}}\r\n", out);
+    char line[256];
+    while (fgets(line, sizeof line, in)) {
+        fputs("{\"event\":\"STOP\"}\r\n", out);
+        q->stops += strstr(line, "\"stop\"") != NULL;
+        fputs("{\"return\":{}}\r\n", out);
+    }
+    fclose(in);
+    fclose(out);
+    return NULL;
+}
+
+static void qemu_start(struct fake_qemu *q, char path[108])
+{
+    path_of("qmp", path);
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    strcpy(sa.sun_path, path);
+    q->listen_fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(q->listen_fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(listen(q->listen_fd, 1), 0);
+    assert_int_equal(pthread_create(&q->id, NULL, qemu_main, q), 0);
+}
+
+static void qemu_end(struct fake_qemu *q)
+{
+    pthread_join(q->id, NULL);
+    close(q->listen_fd);
+}
+
+static void silent_monitor_is_given_up_in_time(void **state)
+{
+    (void)state;
+    char path[108];
+    struct fake_qemu q = {.mute = true};
+    struct drv_err err = DRV_ERR_INIT;
+    assert_int_equal(ds_qmp_stop("/nowhere/qmp", 200, &err), -1);
+    assert_int_equal(err.code, DRV_EUNREACHABLE);
+    drv_err_clear(&err);
+    qemu_start(&q, path);
+    int64_t t0 = drv_now_ms();
+    assert_int_equal(ds_qmp_stop(path, 200, &err), -1);
+    assert_int_equal(err.code, DRV_ETIMEDOUT);
+    assert_true(drv_now_ms() - t0 < 2000);
+    qemu_end(&q);
+}
+
+// The SMB thread hangs in a call that never returns, the guest is idle: nobody asks for anything.
+static void stuck_server_pauses_an_idle_guest_at_the_stall_deadline(void **state)
+{
+    (void)state;
+    char path[108];
+    struct fake_qemu q = {.mute = false};
+    qemu_start(&q, path);
+    conf.qmp_path = path;
+    struct drv_err err = DRV_ERR_INIT;
+    assert_int_equal(ds_hold_record(&st, true, &err), 0);
+    pthread_mutex_lock(&st.lock);
+    st.epoch = 1; // as if promoted
+    st.verified_ms = drv_now_ms();
+    fake.block = true;
+    pthread_mutex_unlock(&st.lock);
+    int64_t t0 = drv_now_ms();
+    struct ds_watch *w = ds_watch_start(&st, &err);
+    assert_non_null(w);
+    while (q.stops == 0 && drv_now_ms() - t0 < 5000)
+        drv_sleep_ms(20);
+    int64_t took = drv_now_ms() - t0;
+    ds_watch_stop(w);
+    qemu_end(&q);
+    assert_int_equal(q.stops, 1);
+    assert_true(took >= 1000 && took < 4000);
+    st.epoch = 0;
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        T(bad_requests_are_refused_by_name),
+        T(oversized_line_ends_that_client_only),
+        T(clients_come_and_go_and_are_counted),
+        T(status_answers_while_the_server_does_not),
+        T(quit_is_refused_while_promoted),
+        T(silent_monitor_is_given_up_in_time),
+        T(stuck_server_pauses_an_idle_guest_at_the_stall_deadline),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
