@@ -30,7 +30,8 @@ static krb5_creds *ticket(const char *ccache, const char *spn, const krb5_data *
     must(krb5_parse_name(k, spn, &in.server), spn);
     if (evidence != NULL)
         in.second_ticket = *evidence;
-    must(krb5_get_credentials(k, evidence != NULL ? KRB5_GC_CONSTRAINED_DELEGATION : 0, cc, &in, &out),
+    must(krb5_get_credentials(k, evidence != NULL ? KRB5_GC_CONSTRAINED_DELEGATION : 0, cc, &in,
+                              &out),
          spn);
     return out; // lives as long as the process, like everything here
 }
