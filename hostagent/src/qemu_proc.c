@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// QEMU processes: see qemu_proc.h.
+#include "qemu_proc.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "drover/proc.h"
+#include "qemu_state.h"
+#include "tap.h"
+
+enum { START_TIMEOUT_MS = 20 * 1000, ATTACH_TIMEOUT_MS = 5 * 1000, POLL_MS = 10 };
+
+static void in_dir(const char *dir, const char *name, char out[PATH_MAX])
+{
+    snprintf(out, PATH_MAX, "%s/%s", dir, name);
+}
+
+int ha_qemu_sock(const char *dir, const char *name, char out[HA_SOCK_MAX], struct drv_err *err)
+{
+    char sock_dir[PATH_MAX];
+    in_dir(dir, "qemu", sock_dir);
+    return ha_sock_path(sock_dir, name, out, err);
+}
+
+// --- the run directory ---
+
+static int make_dirs(const struct ha_qemu_spec *spec, const char *sock_dir, struct drv_err *err)
+{
+    if (mkdir(spec->dir, 0711) < 0 && errno != EEXIST)
+        return drv_err_os(err, errno, "cannot create %s", spec->dir);
+    if (mkdir(sock_dir, 0700) < 0 && errno != EEXIST)
+        return drv_err_os(err, errno, "cannot create %s", sock_dir);
+    if (spec->uid && chown(sock_dir, spec->uid, spec->gid) < 0)
+        return drv_err_os(err, errno, "cannot give %s to uid %d", sock_dir, (int)spec->uid);
+    return 0;
+}
+
+// QEMU's own directory is emptied by names read from it: its owner may have put anything there.
+static void empty_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (const struct dirent *e; (e = readdir(d));)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            unlinkat(dirfd(d), e->d_name, 0);
+    closedir(d);
+}
+
+static void remove_files(const char *dir)
+{
+    char path[PATH_MAX];
+    in_dir(dir, "qemu", path);
+    empty_dir(path);
+    rmdir(path);
+    in_dir(dir, "qemu.log", path);
+    unlink(path);
+    ha_state_remove(dir);
+    rmdir(dir); // stays when others have files in it
+}
+
+void ha_qemu_last_words(const char *dir, char *out, size_t size)
+{
+    char path[PATH_MAX], tail[4096];
+    drv_copy(out, size, "");
+    in_dir(dir, "qemu.log", path);
+    DRV_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0)
+        return;
+    off_t from = st.st_size > (off_t)sizeof tail - 1 ? st.st_size - (off_t)sizeof tail + 1 : 0;
+    ssize_t n = pread(fd, tail, sizeof tail - 1, from);
+    while (n > 0 && tail[n - 1] == '\n')
+        n--;
+    if (n <= 0)
+        return;
+    tail[n] = '\0';
+    const char *line = strrchr(tail, '\n');
+    line = line ? line + 1 : tail;
+    const char *text =
+        strstr(line, "qemu-system-"); // after the time stamp: "qemu-system-x86_64: …"
+    const char *colon = text ? strstr(text, ": ") : NULL;
+    drv_copy(out, size, colon ? colon + 2 : line);
+}
+
+int ha_qemu_sweep(const char *dir, struct drv_err *err)
+{
+    struct ha_qemu *h = ha_state_read(dir, NULL);
+    bool alive = h && ha_qemu_alive(h);
+    pid_t pid = h ? h->pid : 0;
+    ha_qemu_free(h);
+    if (alive)
+        return drv_err(err, DRV_EBUSY, "%s: QEMU still runs as process %d", dir, (int)pid);
+    remove_files(dir);
+    return 0;
+}
+
+// --- start ---
+
+static void close_taps(const int fds[], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        close(fds[i]);
+}
+
+// All of them or none.
+static int open_taps(struct ha_qemu *h, int fds[], struct drv_err *err)
+{
+    for (unsigned i = 0; i < h->def.n_nics; i++) {
+        const struct ss_nic *nic = &h->def.nics[i];
+        fds[i] = ha_tap_open(nic->network, h->taps[i], err);
+        if (fds[i] < 0) {
+            close_taps(fds, i);
+            return drv_err_prefix(err, "%s", nic->id);
+        }
+    }
+    return 0;
+}
+
+// Command line and process; our copies of the taps are closed in any case.
+static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char *sock_dir,
+                 struct drv_err *err)
+{
+    struct ha_qemu_rt rt = spec->rt;
+    rt.sock_dir = sock_dir;
+    if (open_taps(h, rt.tap_fds, err) < 0)
+        return -1;
+    char log_path[PATH_MAX];
+    in_dir(h->dir, "qemu.log", log_path);
+    struct ha_argv argv;
+    int rc = ha_qemu_args(&h->def, &rt, &argv, err);
+    if (rc == 0) {
+        struct drv_spawn s = {
+            .argv = (const char *const *)argv.v,
+            .log_path = log_path,
+            .keep_fds = rt.tap_fds,
+            .n_keep_fds = h->def.n_nics,
+            .drop_user = spec->uid != 0,
+            .uid = spec->uid,
+            .gid = spec->gid,
+        };
+        h->pid = drv_proc_spawn(&s, err);
+        rc = h->pid < 0 ? -1 : 0;
+    }
+    close_taps(rt.tap_fds, h->def.n_nics);
+    ha_argv_done(&argv);
+    if (rc < 0)
+        return -1;
+    h->start_time = drv_proc_start_time(h->pid);
+    return 0;
+}
+
+static int connect_qmp(struct ha_qemu *h, const struct qmp_handlers *handlers, int timeout_ms,
+                       struct drv_err *err)
+{
+    char path[HA_SOCK_MAX];
+    if (ha_qemu_sock(h->dir, HA_SOCK_QMP, path, err) < 0)
+        return -1;
+    int64_t deadline = drv_now_ms() + timeout_ms;
+    // A process that ended is noticed here; one that ends later closes the connection.
+    while (access(path, F_OK) < 0 && drv_now_ms() < deadline) {
+        if (!ha_qemu_alive(h))
+            return drv_err(err, DRV_EPEER, "QEMU did not start");
+        drv_sleep_ms(POLL_MS);
+    }
+    int64_t left = deadline - drv_now_ms();
+    h->qmp = qmp_connect(path, left > 1 ? (int)left : 1, handlers, err);
+    return h->qmp ? 0 : -1;
+}
+
+// What QEMU itself said is the cause; that its monitor is gone is not worth a word then.
+static void explain(const char *dir, struct drv_err *err)
+{
+    char words[400];
+    ha_qemu_last_words(dir, words, sizeof words);
+    if (!err || !words[0])
+        return;
+    if (err->code == DRV_EUNREACHABLE || err->code == DRV_EPEER)
+        drv_err_clear(err);
+    if (err->code == DRV_OK)
+        drv_err(err, DRV_EPEER, "QEMU did not start: %s", words);
+    else
+        drv_err_prefix(err, "QEMU says \"%s\"", words);
+    drv_err_native(err, "qemu", 0);
+}
+
+struct ha_qemu *ha_qemu_start(const struct ha_qemu_spec *spec, struct drv_err *err)
+{
+    char sock_dir[PATH_MAX];
+    in_dir(spec->dir, "qemu", sock_dir);
+    if (ha_qemu_sweep(spec->dir, err) < 0) {
+        if (err)
+            err->code = DRV_EEXIST;
+        return NULL;
+    }
+    if (make_dirs(spec, sock_dir, err) < 0)
+        return NULL;
+
+    struct ha_qemu *h = drv_xcalloc(1, sizeof *h);
+    h->dir = drv_xstrdup(spec->dir);
+    h->def = *spec->def;
+    h->epoch = spec->epoch;
+    drv_uuid_new(h->instance);
+    // The state is on disk before QEMU is waited for: an agent that dies meanwhile finds the
+    // process.
+    if (spawn(h, spec, sock_dir, err) == 0 && ha_state_write(h, err) == 0 &&
+        connect_qmp(h, spec->handlers, spec->timeout_ms ? spec->timeout_ms : START_TIMEOUT_MS,
+                    err) == 0)
+        return h;
+    if (h->pid > 0) {
+        drv_proc_end(h->pid, h->start_time, SIGKILL, START_TIMEOUT_MS, NULL);
+        explain(h->dir, err);
+    }
+    remove_files(h->dir);
+    ha_qemu_free(h);
+    return NULL;
+}
+
+// --- found again ---
+
+// QEMU holds a lock on its pid file as long as it lives: ask the kernel who does. A process that
+// was found in the middle of its start may have none yet.
+static int check_pidfile(const struct ha_qemu *h, struct drv_err *err)
+{
+    char path[HA_SOCK_MAX];
+    if (ha_qemu_sock(h->dir, HA_PIDFILE, path, err) < 0)
+        return -1;
+    DRV_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : drv_err_os(err, errno, "cannot open %s", path);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_GETLK, &lock) < 0)
+        return drv_err_os(err, errno, "cannot ask for the lock on %s", path);
+    if (lock.l_type == F_UNLCK || lock.l_pid != h->pid)
+        return drv_err(err, DRV_EUNREACHABLE, "%s: process %d does not hold its pid file", h->dir,
+                       (int)h->pid);
+    return 0;
+}
+
+struct ha_qemu *ha_qemu_attach(const char *dir, const struct qmp_handlers *handlers,
+                               struct drv_err *err)
+{
+    struct ha_qemu *h = ha_state_read(dir, err);
+    if (!h)
+        return NULL;
+    int rc = 0;
+    if (!ha_qemu_alive(h))
+        rc = drv_err(err, DRV_ENOTFOUND, "%s: process %d has ended", dir, (int)h->pid);
+    if (rc == 0)
+        rc = check_pidfile(h, err);
+    if (rc == 0)
+        rc = connect_qmp(h, handlers, ATTACH_TIMEOUT_MS, err);
+    if (rc == 0)
+        return h;
+    // It may have ended while it was being asked.
+    if (err && err->code != DRV_ENOTFOUND && !ha_qemu_alive(h))
+        err->code = DRV_ENOTFOUND;
+    ha_qemu_free(h);
+    return NULL;
+}
+
+int ha_qemu_save(struct ha_qemu *h, struct drv_err *err)
+{
+    return ha_state_write(h, err);
+}
+
+bool ha_qemu_alive(const struct ha_qemu *h)
+{
+    return drv_proc_alive(h->pid, h->start_time);
+}
+
+// --- end ---
+
+int ha_qemu_quit(struct ha_qemu *h, struct drv_err *err)
+{
+    // Signal 0 awaits the effect of QMP's quit. Each step has time enough for a healthy QEMU to
+    // close its disks; the last one only fails for a process stuck in the kernel.
+    static const struct {
+        int sig, wait_ms;
+    } steps[] = {{0, 5000}, {SIGTERM, 3000}, {SIGKILL, 10000}};
+    bool asked = h->qmp && qmp_do(h->qmp, "quit", NULL, 2000, NULL) == 0;
+    int rc = ha_qemu_alive(h) ? -1 : 0;
+    struct drv_err why = DRV_ERR_INIT;
+    for (unsigned i = asked ? 0 : 1; rc < 0 && i < DRV_ARRAY_LEN(steps); i++) {
+        drv_err_clear(&why);
+        rc = drv_proc_end(h->pid, h->start_time, steps[i].sig, steps[i].wait_ms, &why);
+    }
+    if (rc < 0) {
+        if (err && err->code == DRV_OK)
+            *err = why;
+        return -1;
+    }
+    remove_files(h->dir);
+    return 0;
+}
+
+void ha_qemu_free(struct ha_qemu *h)
+{
+    if (!h)
+        return;
+    qmp_close(h->qmp);
+    json_decref(h->extra);
+    free(h->dir);
+    free(h);
+}
