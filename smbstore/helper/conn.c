@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const char smb_conf[] = "[global]\n"
@@ -119,10 +120,22 @@ void conn_url(const struct conn *c, const char *path, char out[CONN_URL_MAX])
 
 // --- errors ---
 
+// The libraries' complaint is about logging on, not about reaching the server.
+static bool is_logon_problem(const char *detail)
+{
+    static const char *const names[] = {"gensec", "spnego", "gse_", "krb5", "NT_STATUS_LOGON"};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(names); i++)
+        if (strcasestr(detail, names[i]))
+            return true;
+    return false;
+}
+
 static int fail_connecting(const struct conn *c, int errnum, struct drv_err *err)
 {
     const char *server = c->url.server, *share = c->url.share;
     const char *because = c->detail[0] ? ": " : "";
+    if (errnum == EINVAL && c->stage == CONN_NONE && is_logon_problem(c->detail))
+        errnum = EACCES; // what libsmbclient reports for a ccache without a usable ticket
     switch (errnum) {
     case EACCES:
     case EPERM:
@@ -138,11 +151,11 @@ static int fail_connecting(const struct conn *c, int errnum, struct drv_err *err
     case ENOENT:
     case ENODEV:
         drv_err(err, DRV_ENOTFOUND, "there is no share \"%s\" on %s", share, server);
-        return drv_err_hint(err, "smbclient -k -L %s lists the shares", server);
+        return drv_err_hint(err, "check the name of the share in the store's URL");
     case EINVAL:
         drv_err(err, DRV_EUNREACHABLE, "cannot open an SMB session%s%s", because, c->detail);
-        return drv_err_hint(err, "the ticket may have expired, or the server does not offer SMB "
-                                 "3.1.1 with encryption");
+        return drv_err_hint(err, "the server must offer SMB 3.1.1 with encryption; the ticket may "
+                                 "have expired");
     default:
         drv_err_os(err, errnum, "cannot connect to %s", server);
         if (err->code == DRV_EIO)
@@ -207,15 +220,22 @@ static int check_ccache(struct drv_err *err)
     if (!name || strncmp(name, prefix, sizeof prefix - 1) != 0)
         return drv_err(err, DRV_EINTERNAL, "KRB5CCNAME must name a FILE: credential cache");
     name += sizeof prefix - 1;
-    if (access(name, R_OK) < 0) {
+    struct stat sb;
+    if (access(name, R_OK) < 0 || stat(name, &sb) < 0) {
         drv_err(err, DRV_EDENIED, "no Kerberos ticket: cannot read %s: %s", name, strerror(errno));
         return drv_err_hint(err, "check the host's keytab and its account in the domain");
     }
+    // The library's Heimdal passes over such a file in silence.
+    if (sb.st_mode & 077)
+        return drv_err(err, DRV_EDENIED, "ticket file %s is open to others: chmod 600", name);
     return 0;
 }
 
 int conn_connect(struct conn *c, struct drv_err *err)
 {
+    if (c->stage == CONN_IN_SHARE)
+        return 0;
+    c->detail[0] = '\0';
     if (check_ccache(err) < 0 || resolve(c, err) < 0)
         return -1;
     char url[CONN_URL_MAX];

@@ -23,7 +23,7 @@ struct conn {
 // of libsmbclient: it makes the configuration that the library reads.
 int conn_init(struct conn *c, const struct ss_url *url, int timeout_ms, struct drv_err *err);
 
-// Log on and open the share's folder.
+// Log on and open the share's folder; nothing to do when that has been done.
 int conn_connect(struct conn *c, struct drv_err *err);
 
 // The libsmbclient URL of a path within the store, "" = its own folder.

@@ -40,13 +40,16 @@ static int stat_at(struct conn *c, const char *path, struct stat *ret)
 static int unlink_at(struct conn *c, const char *path)
 {
     char url[CONN_URL_MAX];
+    struct stat sb;
     conn_url(c, path, url);
     if (smbc_unlink(url) == 0)
         return 0;
-    if (errno != EACCES && errno != EPERM)
-        return -1;
-    // A kept image is read-only, and a read-only file cannot be deleted over SMB.
-    return smbc_chmod(url, 0600) < 0 ? -1 : smbc_unlink(url);
+    int errnum = errno;
+    // A kept image is read-only: no server deletes it so, and the errno (EINVAL) does not tell.
+    if (smbc_stat(url, &sb) == 0 && !(sb.st_mode & S_IWUSR) && smbc_chmod(url, 0600) == 0)
+        return smbc_unlink(url);
+    errno = errnum;
+    return -1;
 }
 
 static int rename_at(struct conn *c, const char *from, const char *to)
@@ -83,10 +86,18 @@ static int temp_name(const char *path, char out[SS_PATH_MAX])
 
 // --- operations: fill result; -1 with *err ---
 
+// Every operation connects first.
 static int op_connect(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
 {
-    (void)r, (void)result;
-    return conn_connect(c, err);
+    (void)c, (void)r, (void)result, (void)err;
+    return 0;
+}
+
+static void set_hex(json_t *result, const char *key, uint64_t number)
+{
+    char hex[17];
+    snprintf(hex, sizeof hex, "%" PRIx64, number);
+    json_object_set_new(result, key, json_string(hex));
 }
 
 static int op_stat(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
@@ -94,14 +105,13 @@ static int op_stat(struct conn *c, const struct request *r, json_t *result, stru
     struct stat sb;
     if (stat_at(c, r->path, &sb) < 0)
         return conn_fail(c, errno, err);
-    char file_id[17];
-    snprintf(file_id, sizeof file_id, "%" PRIx64, (uint64_t)sb.st_ino);
     bool is_dir = S_ISDIR(sb.st_mode);
     json_object_set_new(result, "is_dir", json_boolean(is_dir));
     json_object_set_new(result, "size", json_integer(is_dir ? 0 : sb.st_size));
-    // st_dev is libsmbclient's own hash of the server's name, not the volume.
-    json_object_set_new(result, "volume_id", json_string("0"));
-    json_object_set_new(result, "file_id", json_string(file_id));
+    // No volume id reaches us: st_dev is the library's 32-bit hash of server and share,
+    // sign-extended. drover-store reports the same, so that the two can be compared.
+    set_hex(result, "volume_id", (uint32_t)sb.st_dev);
+    set_hex(result, "file_id", sb.st_ino);
     return 0;
 }
 
@@ -390,7 +400,7 @@ static int run(struct conn *c, const char *line, json_t *result, struct drv_err 
         return drv_err(err, DRV_EINVAL, "not a legal path");
     if ((op->run == op_rename || *r.to) && !ss_path_valid(r.to))
         return drv_err(err, DRV_EINVAL, "not a legal target path");
-    return op->run(c, &r, result, err);
+    return conn_connect(c, err) < 0 ? -1 : op->run(c, &r, result, err);
 }
 
 json_t *ops_handle(struct conn *c, const char *line)

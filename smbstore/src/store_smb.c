@@ -56,8 +56,8 @@ static json_t *ask_take(struct smb *s, json_t *request, struct drv_err *err)
         error_from_json(e, err);
     else if (answer)
         drv_err(err, DRV_EPEER, "drover-smb answered nonsense");
-    drv_err_prefix(err, "smb://%s/%s: %s %s", s->base.url.server, s->base.url.share, op,
-                   path ? path : "");
+    drv_err_prefix(err, "smb://%s/%s: %s%s%s", s->base.url.server, s->base.url.share, op,
+                   path && *path ? " " : "", path ? path : "");
     return NULL;
 }
 

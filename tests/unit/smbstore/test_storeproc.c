@@ -307,6 +307,26 @@ static void verification_sees_an_epoch_that_moved_either_way(void **state)
     assert_non_null(strstr(st.lost_reason, "lost a durable write"));
 }
 
+static void verification_fences_a_holder_that_was_overtaken(void **state)
+{
+    (void)state;
+    run_at(2);
+    other_host_writes(3);
+    ds_verify(&st);
+    assert_int_equal(state_now(), SS_PS_LOST);
+    assert_true(st.fenced);
+    assert_true(st.pause_wanted);
+}
+
+static void running_vm_keeps_its_epoch(void **state)
+{
+    (void)state;
+    run_at(1);
+    assert_int_equal(put(SS_REC_RUNNING, 2), DRV_ESTATE);
+    assert_int_equal(put(SS_REC_RUNNING, 1), DRV_OK);
+    assert_int_equal(ds_data_write(&st, &byte, 1, 0), 0);
+}
+
 static void verification_sees_a_damaged_record(void **state)
 {
     (void)state;
@@ -396,6 +416,8 @@ int main(void)
         T(reopen_refuses_another_file_in_place_of_the_image),
         T(higher_epoch_fences_for_good),
         T(verification_sees_an_epoch_that_moved_either_way),
+        T(verification_fences_a_holder_that_was_overtaken),
+        T(running_vm_keeps_its_epoch),
         T(verification_sees_a_damaged_record),
         T(unanswered_record_write_is_unknown_until_read_again),
         T(fill_allows_writes_without_a_record_and_never_after_one),

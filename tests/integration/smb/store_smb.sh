@@ -1,0 +1,99 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# store_smb.sh BUILD_DIR: SMB stores on the lab that is up. HV1$ gets what every store promises; who
+# may not is told why; an owner record is seen held and unheld.
+set -u -o pipefail
+umask 077
+
+HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+BUILD=${1:?usage: store_smb.sh BUILD_DIR}
+LAB_CHECKOUT=$HERE/../../..
+# shellcheck source=tests/lab/lab.conf
+. "$LAB_CHECKOUT/tests/lab/lab.conf"
+lab() { "$LAB_CHECKOUT/tests/lab/lab" "$@"; }
+lab exec fs -- true 2>/dev/null || exit 77
+
+STORE=smb://fs.$DOMAIN/$SHARE
+HELPER=$BUILD/bin/drover-smb
+PEEK=$BUILD/tests/storepeek
+WORK=$(mktemp -d)
+VM=$(cat /proc/sys/kernel/random/uuid)
+FAILED=0
+
+clean() {
+    [[ -S $WORK/record.ctl ]] && on_hv1 "$BUILD/tests/storectl" "$WORK" record quit force >/dev/null
+    ask unlink ".drover/owners/$VM" >/dev/null
+    rm -rf "$WORK"
+}
+on_hv1() { lab exec hv1 -- env "KRB5CCNAME=FILE:$WORK/hv1.cc" "$@"; }
+
+# ask OP PATH: one request to drover-smb as HV1$.
+ask() { echo "{\"op\":\"$1\",\"path\":\"$2\"}" | on_hv1 "$HELPER" "$STORE"; }
+
+# expect TEXT PATTERN CMD...: the output of CMD, whatever its exit status, must match PATTERN.
+expect() {
+    local text=$1 pattern=$2 out
+    shift 2
+    out=$("$@" 2>&1)
+    # shellcheck disable=SC2053 # a pattern
+    if [[ $out == $pattern ]]; then
+        echo "ok   $text"
+    else
+        echo "FAIL $text: $out"
+        FAILED=$((FAILED + 1))
+    fi
+}
+
+# connect CCACHE URL: what drover-smb says to a connect with these.
+connect() { echo '{"op":"connect"}' | lab exec hv1 -- env "KRB5CCNAME=FILE:$1" "$HELPER" "$2"; }
+
+on_hv1 kinit -k -t "$LAB/keytabs/hv1.keytab" 'HV1$' || exit 1
+trap clean EXIT
+
+# --- promises ---
+if on_hv1 env "DROVER_TEST_STORE=$STORE" "DROVER_TEST_HELPER=$HELPER" \
+    "$BUILD/tests/smbstore_test_store_contract" >"$WORK/contract.log" 2>&1; then
+    echo "ok   an SMB store keeps every store's promises"
+else
+    grep -vE '^\[ +(RUN|OK) ' "$WORK/contract.log"
+    FAILED=$((FAILED + 1))
+fi
+
+# --- refusals, each with its cause ---
+# shellcheck disable=SC2016 # expands in the node
+lab exec admin --user bob -- sh -c 'cat "${KRB5CCNAME#FILE:}"' >"$WORK/bob.cc"
+: >"$WORK/empty.cc"
+install -m 644 "$WORK/hv1.cc" "$WORK/open.cc"
+expect "bob's ticket is good, his rights are not" \
+    '*"denied","msg":"access denied by the permissions*' connect "$WORK/bob.cc" "$STORE"
+expect "an empty ccache is a logon problem" \
+    '*"denied","msg":"the Kerberos logon failed*cifs/fs.drover.test*' connect "$WORK/empty.cc" "$STORE"
+expect "no ccache is said" '*"no Kerberos ticket: cannot read*' connect "$WORK/none.cc" "$STORE"
+expect "a ccache open to others is said" '*"denied"*open to others*' connect "$WORK/open.cc" "$STORE"
+expect "no such share" '*"not-found","msg":"there is no share*NOPE*' \
+    connect "$WORK/hv1.cc" "smb://fs.$DOMAIN/NOPE"
+expect "no such folder" '*"not-found","msg":"the share has no folder*nope*' \
+    connect "$WORK/hv1.cc" "$STORE/nope"
+expect "no such server" '*"unreachable","msg":"cannot resolve*' \
+    connect "$WORK/hv1.cc" "smb://nofs.$DOMAIN/$SHARE"
+expect "a server that serves no files" '*"unreachable","msg":"cannot connect*' \
+    connect "$WORK/hv1.cc" "smb://hv2.$DOMAIN/$SHARE"
+
+# --- the owner record ---
+storectl() { on_hv1 "$BUILD/tests/storectl" "$WORK" record "$@"; }
+if [[ -x $BUILD/tests/storectl ]]; then
+    ask mkdir .drover/owners >/dev/null
+    expect "no record yet" 'not-found: *' on_hv1 "$PEEK" "$STORE" "$HELPER" "$VM"
+    expect "a drover-store starts for the record" '' storectl start \
+        "plugin=$(find "$BUILD" -name drover-store.so -print -quit)" "ccache=FILE:$WORK/hv1.cc" \
+        "record=$STORE/.drover/owners/$VM" stall=60
+    expect "it holds the record" '' storectl hold-record create
+    expect "and writes it" '' storectl write stopped 1 "$VM"
+    expect "the record is seen held" 'stopped epoch=1 host=* held' \
+        on_hv1 "$PEEK" "$STORE" "$HELPER" "$VM"
+    expect "and cannot be opened for writing" '*"busy"*' ask probe_open_rw ".drover/owners/$VM"
+    expect "it lets go" '' storectl release-record
+    expect "the record is seen unheld" 'stopped epoch=1 host=* unheld' \
+        on_hv1 "$PEEK" "$STORE" "$HELPER" "$VM"
+fi
+[[ $FAILED == 0 ]]
