@@ -57,7 +57,8 @@ node_enter() {
     shift
     holder=$(holder_pid "$node") || die "node $node has no holder process; run: lab down"
     node_env "$node"
-    exec nsenter -t "$holder" --mount --uts --net --wdns="$PWD" env "$@"
+    node_clock "$node"
+    exec nsenter -t "$holder" --mount --uts --net --wdns="$PWD" env "${FAKE[@]}" "$@"
 }
 
 # node_run NODE CMD...: the same in a child.
@@ -65,7 +66,7 @@ node_run() { (node_enter "$@"); }
 
 # Environment of everything that runs in a node. Must run in a subshell or before exec.
 node_env() {
-    local node=$1 offset
+    local node=$1
     export KRB5_CONFIG=$LAB/etc/krb5.conf
     export KRB5CCNAME=FILE:$LAB/$node/cc/none    # never the machine's own tickets
     export KRB5RCACHEDIR=$LAB/$node/rcache       # nor one replay cache for all nodes
@@ -77,12 +78,18 @@ node_env() {
     dc | fs) export SMB_CONF_PATH=$LAB/$node/etc/smb.conf ;;
     admin) export SMB_CONF_PATH=$LAB/etc/smb-client.conf ;;
     esac
-    offset=$(clock_offset "$node")
-    if [[ $offset -ne 0 ]]; then
-        export FAKETIME=$offset FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1
-        export LD_PRELOAD=$FAKETIME_LIB${LD_PRELOAD:+:$LD_PRELOAD}
-        export ASAN_OPTIONS=verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}
-    fi
+}
+
+# Sets FAKE to the assignments that a node with a wrong clock needs. They are given to the command by
+# `env` inside the node: libfaketime in nsenter already would leave files in the machine's /dev/shm.
+node_clock() {
+    local offset
+    offset=$(clock_offset "$1")
+    FAKE=()
+    [[ $offset -ne 0 ]] || return 0
+    FAKE=(FAKETIME="$offset" FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1
+        LD_PRELOAD="$FAKETIME_LIB${LD_PRELOAD:+:$LD_PRELOAD}"
+        ASAN_OPTIONS="verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}")
 }
 
 # cmd_exec NODE [--user USER] [--] CMD...

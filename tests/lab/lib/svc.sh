@@ -65,7 +65,8 @@ svc_spawn() {
         local holder
         holder=$(holder_pid "$node") || die "node $node has no holder process"
         node_env "$node"
-        exec setsid nsenter -t "$holder" --mount --uts --net --wdns=/ "$@"
+        node_clock "$node"
+        exec setsid nsenter -t "$holder" --mount --uts --net --wdns=/ env "${FAKE[@]}" "$@"
     ) </dev/null >>"$LAB/log/$node-$name.log" 2>&1 &
     pidfile_write "$(svc_file "$node" "$name")" $!
 }
