@@ -8,7 +8,7 @@
 #include <jansson.h>
 #include <stddef.h>
 
-enum { DRV_WIRE_VERSION = 1, DRV_WIRE_PORT = 7583 };
+enum { DRV_WIRE_VERSION = 1, DRV_WIRE_PORT = 4484 };
 
 // One JSON object from bytes of a peer: duplicate keys and trailing junk are refused. New
 // reference.
