@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What the files of the command line share: the verbs as data, parsed arguments, the connection,
+// output. The CLI knows base/ alone; it does nothing that another client of droverd could not do.
+#ifndef DROVER_CLI_H
+#define DROVER_CLI_H
+
+#include "drover/client.h"
+#include "drover/err.h"
+#include "drover/finding.h"
+#include "drover/util.h"
+#include <argp.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+enum {
+    CLI_POS_MAX = 64,
+    CLI_OPT_MAX = 128,
+    CLI_CALL_MS = 60000,  // calls that ask another host or server
+    CLI_LONG_MS = 180000, // calls that wait for QEMU or a stall deadline
+};
+#define CLI_SOCKET "/run/drover/drover.sock"
+
+struct cli;
+struct cli_verb;
+
+// The words and options after the verb, as given.
+struct cli_args {
+    const char *pos[CLI_POS_MAX];
+    unsigned n_pos;
+    struct {
+        int key;
+        const char *value; // "" for an option without a value
+    } opt[CLI_OPT_MAX];
+    unsigned n_opt;
+};
+// The last value given for an option, NULL if none.
+const char *cli_opt(const struct cli_args *a, int key);
+// Each value in turn: start with *at = 0; NULL at the end.
+const char *cli_opt_next(const struct cli_args *a, int key, unsigned *at);
+
+struct cli_verb {
+    const char *noun;
+    const char *verb;                  // NULL when the noun is the verb ("move")
+    const char *args;                  // for the usage line
+    unsigned min_pos, max_pos;         // number of words
+    const struct argp_option *options; // NULL = only the global ones
+    bool kerberos;                     // needs a Kerberos user, also on the local socket
+    int (*run)(struct cli *c, const struct cli_args *a); // returns the exit status
+    const char *summary;                                 // one line
+    const char *examples;                                // shown before the options
+};
+extern const struct cli_verb cli_verbs[]; // ends with a NULL noun
+extern const struct argp_option cli_global_options[];
+
+struct cli {
+    const char *host; // -H, NULL = the local agent
+    bool json, plain, quiet, no_input, yes, no_color;
+    const struct cli_verb *verb;
+    struct drv_client *client; // made by the first call
+    bool no_ticket;            // local socket without a Kerberos identity
+    int status;                // exit status of the call that failed last
+};
+
+// Parse argv, run the verb, return the exit status. May exit() inside argp (--help, bad options).
+int cli_main(int argc, char **argv);
+// The verb that argv[0…] names, with *ret_words = 1 or 2 words used. NULL: what is wrong has been
+// said on stderr, or (*ret_words = -1) a question for help was answered.
+const struct cli_verb *cli_find_verb(int argc, char **argv, int *ret_words);
+// The known word nearest to a mistyped one, NULL when none is near. words ends with NULL.
+const char *cli_suggest(const char *word, const char *const words[]);
+
+// ---- connection (cli_connect.c) ----
+
+// Call the agent that -H names, connecting first. args is stolen. NULL: the error has been printed
+// and c->status set.
+json_t *cli_call(struct cli *c, const char *name, json_t *args, int timeout_ms);
+// The same without printing.
+json_t *cli_try(struct cli *c, const char *name, json_t *args, int timeout_ms, struct drv_err *err);
+void cli_disconnect(struct cli *c);
+// "hv1" → "hv1.example.lan" (the Kerberos realm's domain); full names stay. -1: an IP address, or
+// no domain is known.
+int cli_fqdn(const char *name, char *ret, size_t size, struct drv_err *err);
+// Split HOST[:PORT]; *ret_port = DRV_WIRE_PORT if none.
+int cli_host_port(const char *text, char *ret_host, size_t size, unsigned *ret_port,
+                  struct drv_err *err);
+
+// ---- numbers (cli_units.c): the syntax of configuration files ----
+
+int cli_parse_size(const char *text, int64_t *ret_bytes, struct drv_err *err);  // 10G, 512M, 4096
+int cli_parse_duration(const char *text, int64_t *ret_ms, struct drv_err *err); // 7d, 12h, 300ms
+int cli_parse_count(const char *text, int64_t min, int64_t max, int64_t *ret, struct drv_err *err);
+struct cli_text { // a short text by value
+    char s[32];
+};
+struct cli_text cli_fmt_bytes(int64_t bytes); // "4.3 GiB"
+struct cli_text cli_fmt_ms(double ms);        // "84 ms", "3.2 s", "1 min 12 s"
+
+// ---- output (cli_output.c) ----
+
+// Text from elsewhere, control characters replaced.
+void cli_put(FILE *f, const char *text);
+// Is colour wanted on this stream?
+bool cli_colour(const struct cli *c, FILE *f);
+// One object as one line, "schema":1 added if it is missing. obj is borrowed.
+void cli_put_json(const json_t *obj);
+// "drover: message [ID]" and "  hint: …" on stderr; with --json also an error object on stdout.
+// Returns the exit status.
+int cli_error(const struct cli *c, const struct drv_err *err);
+int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// A line for people on stdout, unless --quiet, --json or --plain.
+void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// Ask for a yes; true with --yes. With --no-input or without a terminal it is a usage error that
+// names
+// --yes (printed).
+bool cli_confirm(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+enum cli_format { CLI_TEXT, CLI_BYTES, CLI_KIB, CLI_SHORT_ID, CLI_SHORT_HOST, CLI_TIME };
+struct cli_column {
+    const char *head;
+    const char *key; // of the row object; "a.b" goes down
+    enum cli_format format;
+};
+// Print an array of objects: table, --plain (tabs, no header, raw values) or --json (a line each).
+// columns ends with a NULL head.
+void cli_put_list(const struct cli *c, const json_t *rows, const struct cli_column *columns);
+// The cell of a row as people read it (raw: as scripts do). Caller frees.
+char *cli_cell(const json_t *row, const struct cli_column *column, bool raw);
+// "name  value" lines of an object's members, nested ones with dots.
+void cli_put_object(const struct cli *c, const json_t *obj);
+// cli_findings.c: reply.findings as marked lines with their fixes; --json: the reply as one object.
+// Returns drv_findings_exit().
+int cli_put_findings(const struct cli *c, const json_t *reply);
+
+// ---- verbs (cli_host.c, cli_store.c, cli_vm.c, cli_create.c, cli_move.c, cli_jobs.c) ----
+
+int cli_host_show(struct cli *c, const struct cli_args *a);
+int cli_host_set(struct cli *c, const struct cli_args *a);
+int cli_host_list(struct cli *c, const struct cli_args *a);
+int cli_store_list(struct cli *c, const struct cli_args *a);
+int cli_store_add(struct cli *c, const struct cli_args *a);
+int cli_store_check(struct cli *c, const struct cli_args *a);
+int cli_store_remove(struct cli *c, const struct cli_args *a);
+int cli_vm_create(struct cli *c, const struct cli_args *a);
+int cli_vm_list(struct cli *c, const struct cli_args *a);
+int cli_vm_show(struct cli *c, const struct cli_args *a);
+int cli_vm_start(struct cli *c, const struct cli_args *a);
+int cli_vm_stop(struct cli *c, const struct cli_args *a);
+int cli_vm_delete(struct cli *c, const struct cli_args *a);
+int cli_vm_register(struct cli *c, const struct cli_args *a);
+int cli_check(struct cli *c, const struct cli_args *a);
+int cli_move(struct cli *c, const struct cli_args *a);
+int cli_jobs(struct cli *c, const struct cli_args *a);
+int cli_attach(struct cli *c, const struct cli_args *a);
+int cli_cancel(struct cli *c, const struct cli_args *a);
+
+extern const struct argp_option cli_create_options[], cli_start_options[], cli_stop_options[],
+    cli_delete_options[], cli_check_options[], cli_move_options[], cli_jobs_options[];
+
+// Arguments of vm.create and move.start from the command line. NULL: the usage error is printed.
+json_t *cli_create_args(struct cli *c, const struct cli_args *a);
+json_t *cli_move_args(struct cli *c, const struct cli_args *a);
+// Follow a move to its end (cli_jobs.c). *ret_result (NULL allowed): the result object, NULL when
+// it could not be had. Returns the exit status; the result has been printed.
+int cli_follow(struct cli *c, const char *move, json_t **ret_result);
+// Exit status of a result object.
+int cli_result_exit(const json_t *result);
+// The error of a result object. False when it has none.
+bool cli_result_error(const json_t *result, struct drv_err *ret, const char **ret_phase);
+// What Ctrl-C says from now on: that the move (NULL: not yet known) goes on, and how to follow it.
+void cli_detach_on_signals(const struct cli *c, const char *move);
+
+#endif

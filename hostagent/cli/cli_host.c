@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// drover host: an agent and its settings.
+#include "cli.h"
+
+#include <string.h>
+
+int cli_host_show(struct cli *c, const struct cli_args *a)
+{
+    (void)a;
+    DRV_AUTO_JSON json_t *reply = cli_call(c, "host.show", NULL, CLI_CALL_MS);
+    if (!reply)
+        return c->status;
+    cli_put_object(c, reply);
+    return DRV_EXIT_OK;
+}
+
+int cli_host_set(struct cli *c, const struct cli_args *a)
+{
+    DRV_AUTO_JSON json_t *set = json_object();
+    for (unsigned i = 0; i < a->n_pos; i++) {
+        const char *eq = strchr(a->pos[i], '=');
+        if (!eq || eq == a->pos[i])
+            return cli_usage(c, "\"%s\" is not KEY=VALUE", a->pos[i]);
+        DRV_AUTO_FREE char *key = strndup(a->pos[i], (size_t)(eq - a->pos[i]));
+        json_t *value = json_string(eq + 1);
+        if (!key || !value || json_object_set_new(set, key, value))
+            return cli_usage(c, "\"%s\" is not UTF-8 text", a->pos[i]);
+    }
+    DRV_AUTO_JSON json_t *reply =
+        cli_call(c, "host.set", json_pack("{s:O}", "set", set), CLI_CALL_MS);
+    if (!reply)
+        return c->status;
+    if (c->json) {
+        cli_put_json(reply);
+        return DRV_EXIT_OK;
+    }
+    // What the agent made of the values that were given, in its own spelling.
+    const char *key;
+    json_t *value;
+    json_object_foreach(set, key, value)
+    {
+        const char *now =
+            json_string_value(json_object_get(json_object_get(reply, "settings"), key));
+        cli_say(c, "%s = %s", key, now ? now : json_string_value(value));
+    }
+    return DRV_EXIT_OK;
+}
+
+int cli_host_list(struct cli *c, const struct cli_args *a)
+{
+    static const struct cli_column columns[] = {
+        {"NAME", "name", CLI_TEXT},
+        {"FULL NAME", "fqdn", CLI_TEXT},
+        {0},
+    };
+    (void)a;
+    DRV_AUTO_JSON json_t *reply = cli_call(c, "host.list", NULL, CLI_CALL_MS);
+    if (!reply)
+        return c->status;
+    cli_put_list(c, reply, columns);
+    return DRV_EXIT_OK;
+}

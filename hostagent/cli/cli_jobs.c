@@ -1,0 +1,301 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// drover jobs, attach, cancel, and following a move to its end.
+//
+// Ctrl-C, a hang-up or SIGTERM detach: the agent owns the move. The handler writes a text prepared
+// beforehand and ends the program, which is all that a client has to do to detach.
+#include "cli.h"
+
+#include "progress.h"
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { KEY_ACTIVE = 1, RETRY_MS = 2000, RETRIES = 15 };
+
+const struct argp_option cli_jobs_options[] = {
+    {"active", KEY_ACTIVE, NULL, 0, "Only those in progress or in need of attention", 0},
+    {0},
+};
+
+int cli_jobs(struct cli *c, const struct cli_args *a)
+{
+    static const struct cli_column columns[] = {
+        {"ID", "move", CLI_SHORT_ID},     {"VM", "vm", CLI_TEXT},
+        {"FROM", "from", CLI_SHORT_HOST}, {"TO", "to", CLI_SHORT_HOST},
+        {"STATE", "state", CLI_TEXT},     {"PHASE", "phase", CLI_TEXT},
+        {"STARTED", "started", CLI_TIME}, {0},
+    };
+    bool active = cli_opt(a, KEY_ACTIVE);
+    DRV_AUTO_JSON json_t *reply =
+        cli_call(c, "move.list", json_pack("{s:b}", "active", active), CLI_CALL_MS);
+    if (!reply)
+        return c->status;
+    cli_put_list(c, reply, columns);
+    return DRV_EXIT_OK;
+}
+
+// The whole id of a move that is named by its beginning (as `jobs` prints it). -1: error printed.
+static int whole_id(struct cli *c, const char *given, char ret[DRV_UUID_LEN])
+{
+    struct drv_err err = DRV_ERR_INIT;
+    if (drv_uuid_valid(given))
+        return drv_copy(ret, DRV_UUID_LEN, given);
+    DRV_AUTO_JSON json_t *list = cli_call(c, "move.list", NULL, CLI_CALL_MS);
+    if (!list)
+        return -1;
+    size_t i, found = 0;
+    json_t *row;
+    json_array_foreach(list, i, row)
+    {
+        const char *id = json_string_value(json_object_get(row, "move"));
+        if (id && !strncmp(id, given, strlen(given)) && !drv_copy(ret, DRV_UUID_LEN, id))
+            found++;
+    }
+    if (found == 1)
+        return 0;
+    if (found == 0)
+        drv_err(&err, DRV_ENOTFOUND, "there is no move %s", given);
+    else
+        drv_err(&err, DRV_EINVAL, "%zu moves begin with %s", found, given);
+    drv_err_hint(&err, found ? "drover jobs --plain prints whole ids" : "drover jobs lists them");
+    c->status = cli_error(c, &err);
+    return -1;
+}
+
+int cli_cancel(struct cli *c, const struct cli_args *a)
+{
+    char id[DRV_UUID_LEN];
+    if (whole_id(c, a->pos[0], id))
+        return c->status;
+    DRV_AUTO_JSON json_t *reply =
+        cli_call(c, "move.cancel", json_pack("{s:s}", "move", id), CLI_CALL_MS);
+    if (!reply)
+        return c->status;
+    if (c->json)
+        cli_put_json(reply);
+    const char *state = json_string_value(json_object_get(reply, "state"));
+    cli_say(
+        c, "Move %.8s is %s. The VM keeps running where it is; `drover attach %.8s` shows the end.",
+        id, state ? state : "being cancelled", id);
+    return DRV_EXIT_OK;
+}
+
+// ---- detaching ----
+
+static char detach_text[1024];
+
+static void on_signal(int sig)
+{
+    (void)sig;
+    ssize_t n = write(STDERR_FILENO, detach_text, strlen(detach_text));
+    (void)n;
+    _exit(DRV_EXIT_INTERRUPTED);
+}
+
+void cli_detach_on_signals(const struct cli *c, const char *move)
+{
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    const char *opt = c->host ? " -H " : "", *host = c->host ? c->host : "";
+    struct sigaction act = {.sa_handler = on_signal};
+    sigset_t set, old;
+    sigfillset(&act.sa_mask);
+    sigemptyset(&set);
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(signals); i++)
+        sigaddset(&set, signals[i]);
+    sigprocmask(SIG_BLOCK, &set, &old); // the text must be whole when a handler reads it
+    if (move)
+        snprintf(detach_text, sizeof detach_text,
+                 "\nDetached: the move goes on.\n"
+                 "  follow it:  drover%s%s attach %s\n"
+                 "  cancel it:  drover%s%s cancel %s\n",
+                 opt, host, move, opt, host, move);
+    else
+        snprintf(detach_text, sizeof detach_text,
+                 "\nInterrupted. If the move has begun, it goes on:  drover%s%s jobs\n", opt, host);
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(signals); i++)
+        sigaction(signals[i], &act, NULL);
+    sigprocmask(SIG_SETMASK, &old, NULL);
+}
+
+// ---- results ----
+
+bool cli_result_error(const json_t *result, struct drv_err *ret, const char **ret_phase)
+{
+    json_t *e = json_object_get(result, "error");
+    const char *id = "", *code = "", *phase = "", *msg = "", *hint = "";
+    if (!json_is_object(e))
+        return false;
+    json_unpack(e, "{s?s, s?s, s?s, s?s, s?s}", "id", &id, "code", &code, "phase", &phase, "msg",
+                &msg, "hint", &hint);
+    *ret = (struct drv_err)DRV_ERR_INIT;
+    drv_err(ret, drv_code_from_name(code), "%s", msg);
+    drv_err_id(ret, id);
+    drv_err_hint(ret, "%s", hint);
+    *ret_phase = phase;
+    return true;
+}
+
+int cli_result_exit(const json_t *result)
+{
+    static const struct {
+        const char *state;
+        int exit;
+    } states[] = {
+        {"done", DRV_EXIT_OK},
+        {"cancelled", DRV_EXIT_CANCELLED},
+        {"attention", DRV_EXIT_ATTENTION},
+        {"refused", DRV_EXIT_REFUSED},
+    };
+    const char *state = json_string_value(json_object_get(result, "state"));
+    for (unsigned i = 0; state && i < DRV_ARRAY_LEN(states); i++)
+        if (!strcmp(state, states[i].state))
+            return states[i].exit;
+    struct drv_err err;
+    const char *phase;
+    // Turned away before anything was touched: the cause decides. Later it is a failure.
+    if (state && !strcmp(state, "failed") && cli_result_error(result, &err, &phase) &&
+        (!strcmp(phase, "check") || !strcmp(phase, "reserve")))
+        return (int)drv_err_exit(&err);
+    return state && !strcmp(state, "failed") ? DRV_EXIT_FAILED : DRV_EXIT_ATTENTION;
+}
+
+static double number(const json_t *obj, const char *key)
+{
+    return json_number_value(json_object_get(obj, key));
+}
+
+static void put_done(const struct cli *c, const json_t *r)
+{
+    const char *vm = "the VM", *to = "the destination";
+    json_unpack((json_t *)r, "{s?s, s?s}", "vm", &vm, "to", &to);
+    cli_say(c, "%s runs on %.*s. It was paused for %s (predicted %s); the move took %s.", vm,
+            (int)strcspn(to, "."), to, cli_fmt_ms(number(r, "blackout_ms")).s,
+            cli_fmt_ms(number(r, "predicted_blackout_ms")).s, cli_fmt_ms(number(r, "total_ms")).s);
+    cli_say(c, "Memory %s in %.0f passes, disks %s, %s.",
+            cli_fmt_bytes((int64_t)number(r, "memory_bytes")).s, number(r, "passes"),
+            cli_fmt_bytes((int64_t)number(r, "disk_bytes")).s,
+            json_is_true(json_object_get(r, "encrypted")) ? "encrypted" : "NOT encrypted");
+}
+
+static void put_result(const struct cli *c, const json_t *r)
+{
+    struct drv_err err;
+    const char *phase, *vm = "the VM", *from = "", *state = "";
+    if (c->json) {
+        cli_put_json(r);
+        return;
+    }
+    json_unpack((json_t *)r, "{s?s, s?s, s?s}", "vm", &vm, "from", &from, "state", &state);
+    if (!strcmp(state, "done")) {
+        put_done(c, r);
+        return;
+    }
+    if (cli_result_error(r, &err, &phase)) {
+        if (*phase)
+            drv_err_prefix(&err, "phase %s", phase);
+        cli_error(c, &err);
+    }
+    if (!strcmp(state, "cancelled"))
+        cli_say(c, "Cancelled: %s runs on %.*s, as before.", vm, (int)strcspn(from, "."), from);
+    else if (!strcmp(state, "attention"))
+        fprintf(stderr,
+                "drover: it is not clear who owns the VM: look before you start it anywhere\n"
+                "  hint: drover vm show tells what the owner record says\n");
+    else
+        cli_say(c, "%s runs on %.*s, as before.", vm, (int)strcspn(from, "."), from);
+}
+
+// ---- following ----
+
+struct follow {
+    struct progress progress;
+    const char *move;
+};
+
+static unsigned screen_columns(void)
+{
+    struct winsize ws;
+    return ioctl(STDOUT_FILENO, TIOCGWINSZ, &ws) == 0 && ws.ws_col > 0 ? ws.ws_col : 80;
+}
+
+static void on_event(const json_t *event, void *arg)
+{
+    struct follow *f = arg;
+    const char *kind = json_string_value(json_object_get(event, "event"));
+    const char *move = json_string_value(json_object_get(event, "move"));
+    if (!kind || strcmp(kind, "move") != 0 || !move || strcmp(move, f->move) != 0)
+        return;
+    if (f->progress.mode == PROGRESS_SCREEN)
+        f->progress.columns = screen_columns(); // it may have been resized
+    progress_event(&f->progress, event);
+}
+
+static enum progress_mode mode_for(const struct cli *c)
+{
+    const char *term = getenv("TERM");
+    if (c->json)
+        return PROGRESS_JSON;
+    if (c->quiet)
+        return PROGRESS_NONE;
+    if (c->plain || !isatty(STDOUT_FILENO) || !term || !*term || !strcmp(term, "dumb"))
+        return PROGRESS_LINES;
+    return PROGRESS_SCREEN;
+}
+
+// Attach until the result comes. An agent that is restarted meanwhile is asked again for half a
+// minute.
+static json_t *attach(struct cli *c, struct follow *f, struct drv_err *err)
+{
+    for (int attempt = 0;; attempt++) {
+        drv_err_clear(err);
+        if (c->client)
+            drv_client_on_event(c->client, on_event, f);
+        json_t *result = cli_try(c, "move.attach", json_pack("{s:s}", "move", f->move), 0, err);
+        if (result || err->code != DRV_EUNREACHABLE || attempt == RETRIES)
+            return result;
+        progress_end(&f->progress);
+        if (attempt == 0)
+            fprintf(stderr, "drover: %s; trying again\n", err->msg);
+        cli_disconnect(c);
+        drv_sleep_ms(RETRY_MS);
+        // Connect by a call that streams nothing, so that no event comes before we listen.
+        struct drv_err quiet = DRV_ERR_INIT;
+        json_decref(cli_try(c, "auth.whoami", NULL, CLI_CALL_MS, &quiet));
+    }
+}
+
+int cli_follow(struct cli *c, const char *move, json_t **ret_result)
+{
+    struct follow f = {.move = move};
+    struct drv_err err = DRV_ERR_INIT;
+    progress_init(&f.progress, mode_for(c), stdout, screen_columns());
+    cli_detach_on_signals(c, move);
+    if (f.progress.mode == PROGRESS_SCREEN || f.progress.mode == PROGRESS_LINES)
+        printf("Move %s. Ctrl-C detaches; the move goes on.\n", move);
+    fflush(stdout);
+    json_t *result = attach(c, &f, &err);
+    progress_end(&f.progress);
+    if (!result) {
+        int status = cli_error(c, &err);
+        if (err.code != DRV_EUNREACHABLE)
+            return status;
+        on_signal(0); // nobody knows better: the move goes on without us
+    }
+    put_result(c, result);
+    int status = cli_result_exit(result);
+    if (ret_result)
+        *ret_result = result;
+    else
+        json_decref(result);
+    return status;
+}
+
+int cli_attach(struct cli *c, const struct cli_args *a)
+{
+    char id[DRV_UUID_LEN];
+    if (whole_id(c, a->pos[0], id))
+        return c->status;
+    return cli_follow(c, id, NULL);
+}

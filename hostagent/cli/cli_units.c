@@ -1,0 +1,68 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Sizes and durations: read in the syntax of configuration files (drover/conf.h), written for
+// people.
+#include "cli.h"
+
+#include "drover/conf.h"
+#include <inttypes.h>
+
+static int parse(enum drv_option_type type, const char *name, const char *text, int64_t min,
+                 int64_t max, int64_t *ret, struct drv_err *err)
+{
+    char def[24];
+    snprintf(def, sizeof def, "%" PRId64, min);
+    const struct drv_option table[] = {
+        {.name = name, .type = type, .min = min, .max = max, .def = def},
+        {0},
+    };
+    struct drv_conf *conf = drv_conf_new(table);
+    int rc = drv_conf_set(conf, name, text, err);
+    if (rc == 0)
+        *ret = drv_conf_int(conf, name);
+    drv_conf_free(conf);
+    return rc;
+}
+
+int cli_parse_size(const char *text, int64_t *ret_bytes, struct drv_err *err)
+{
+    return parse(DRV_OPT_BYTES, "size", text, 0, INT64_C(1) << 60, ret_bytes, err);
+}
+
+int cli_parse_duration(const char *text, int64_t *ret_ms, struct drv_err *err)
+{
+    return parse(DRV_OPT_DURATION, "time", text, 0, INT64_C(10) * 365 * 86400 * 1000, ret_ms, err);
+}
+
+int cli_parse_count(const char *text, int64_t min, int64_t max, int64_t *ret, struct drv_err *err)
+{
+    return parse(DRV_OPT_INT, "number", text, min, max, ret, err);
+}
+
+struct cli_text cli_fmt_bytes(int64_t bytes)
+{
+    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
+    struct cli_text t;
+    double v = (double)bytes;
+    unsigned u = 0;
+    while (v >= 1024 && u + 1 < DRV_ARRAY_LEN(units)) {
+        v /= 1024;
+        u++;
+    }
+    snprintf(t.s, sizeof t.s, v < 10 && u > 0 ? "%.1f %s" : "%.0f %s", v, units[u]);
+    return t;
+}
+
+struct cli_text cli_fmt_ms(double ms)
+{
+    struct cli_text t;
+    int64_t s = (int64_t)(ms / 1000);
+    if (ms < 1000)
+        snprintf(t.s, sizeof t.s, "%.0f ms", ms);
+    else if (s < 60)
+        snprintf(t.s, sizeof t.s, "%.1f s", ms / 1000);
+    else if (s < 3600)
+        snprintf(t.s, sizeof t.s, "%" PRId64 " min %" PRId64 " s", s / 60, s % 60);
+    else
+        snprintf(t.s, sizeof t.s, "%" PRId64 " h %" PRId64 " min", s / 3600, s / 60 % 60);
+    return t;
+}

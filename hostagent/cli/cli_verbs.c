@@ -1,0 +1,176 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The verbs as one table (DESIGN.md section 7), and finding one in it. The man page, the completion
+// and a test read the same table.
+#include "cli.h"
+
+#include <string.h>
+
+// clang-format off
+const struct cli_verb cli_verbs[] = {
+    {.noun = "host", .verb = "show", .run = cli_host_show,
+     .summary = "Show a host: version, memory, slots, settings",
+     .examples = "  drover host show\n  drover -H hv2 host show --json"},
+    {.noun = "host", .verb = "set", .args = "KEY=VALUE…", .min_pos = 1, .max_pos = CLI_POS_MAX, .run = cli_host_set,
+     .summary = "Change settings of a host",
+     .examples = "  drover -H hv2 host set receive=on\n  drover host set max_moves=4 bandwidth=100M"},
+    {.noun = "host", .verb = "list", .run = cli_host_list,
+     .summary = "List the hosts that the directory knows",
+     .examples = "  drover host list"},
+
+    {.noun = "store", .verb = "list", .run = cli_store_list,
+     .summary = "List stores with their free space",
+     .examples = "  drover store list"},
+    {.noun = "store", .verb = "add", .args = "NAME URL", .min_pos = 2, .max_pos = 2, .run = cli_store_add,
+     .summary = "Add a store: smb://SERVER/SHARE[/PATH] or local:/PATH",
+     .examples = "  drover store add vms smb://fs.example.lan/VM\n  drover store add fast local:/srv/vm"},
+    {.noun = "store", .verb = "check", .args = "NAME", .min_pos = 1, .max_pos = 1, .run = cli_store_check,
+     .summary = "Check a store: rights, locks, flush, space",
+     .examples = "  drover store check vms"},
+    {.noun = "store", .verb = "remove", .args = "NAME", .min_pos = 1, .max_pos = 1, .run = cli_store_remove,
+     .summary = "Forget a store; nothing on it is touched",
+     .examples = "  drover store remove old"},
+
+    {.noun = "vm", .verb = "create", .args = "NAME", .min_pos = 1, .max_pos = 1, .options = cli_create_options, .run = cli_vm_create,
+     .summary = "Create a VM",
+     .examples = "  drover vm create web01 --store vms --memory 4G --vcpus 2 --disk 40G --network br0\n"
+                 "  drover vm create db --store vms --memory 8G --disk import=/tmp/db.qcow2,store=fast"},
+    {.noun = "vm", .verb = "list", .run = cli_vm_list,
+     .summary = "List the VMs of a host",
+     .examples = "  drover vm list\n  drover -H hv2 vm list --plain | cut -f1"},
+    {.noun = "vm", .verb = "show", .args = "VM", .min_pos = 1, .max_pos = 1, .run = cli_vm_show,
+     .summary = "Show a VM: definition, state, who owns it",
+     .examples = "  drover vm show web01"},
+    {.noun = "vm", .verb = "start", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_start_options, .run = cli_vm_start,
+     .summary = "Start a VM, or resume one that was paused",
+     .examples = "  drover vm start web01\n"
+                 "  drover -H hv2 vm start web01 --take-over --host-is-dead   when hv1 has burnt down"},
+    {.noun = "vm", .verb = "stop", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_stop_options, .run = cli_vm_stop,
+     .summary = "Shut a VM down",
+     .examples = "  drover vm stop web01\n  drover vm stop web01 --timeout 5m\n  drover vm stop web01 --force"},
+    {.noun = "vm", .verb = "delete", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_delete_options, .run = cli_vm_delete,
+     .summary = "Delete a stopped VM and its disks",
+     .examples = "  drover vm delete web01\n  drover vm delete web01 --keep-disks --yes"},
+    {.noun = "vm", .verb = "register", .args = "STORE/NAME", .min_pos = 1, .max_pos = 1, .run = cli_vm_register,
+     .summary = "Make a VM that lies on a store known to this host",
+     .examples = "  drover vm register vms/web01"},
+
+    {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = true, .run = cli_check,
+     .summary = "Could this VM move? Changes nothing",
+     .examples = "  drover check web01 --to hv2\n  drover check web01 --to hv2 --storage fast --json"},
+    {.noun = "move", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_move_options, .kerberos = true, .run = cli_move,
+     .summary = "Move a running VM to another host",
+     .examples = "  drover move web01 --to hv2                   its disks stay where they are\n"
+                 "  drover move web01 --to hv2 --storage fast    and its disks with it\n"
+                 "  drover move web01 --to hv2 --disk disk1=fast --network br0=lan\n\n"
+                 "Ctrl-C detaches; it never cancels the move."},
+    {.noun = "jobs", .options = cli_jobs_options, .run = cli_jobs,
+     .summary = "List moves, in progress and past",
+     .examples = "  drover jobs\n  drover jobs --active --json"},
+    {.noun = "attach", .args = "ID", .min_pos = 1, .max_pos = 1, .run = cli_attach,
+     .summary = "Follow a move to its end",
+     .examples = "  drover attach 3f2a81c0"},
+    {.noun = "cancel", .args = "ID", .min_pos = 1, .max_pos = 1, .run = cli_cancel,
+     .summary = "Cancel a move: the VM stays where it is",
+     .examples = "  drover cancel 3f2a81c0"},
+    {0},
+};
+// clang-format on
+
+// Edit distance with neighbours swapped as one edit, of words shorter than 31 letters (optimal
+// string alignment).
+static unsigned distance(const char *a, const char *b)
+{
+    unsigned row[3][32] = {{0}};
+    size_t la = strlen(a), lb = strlen(b);
+    if (la > 30 || lb > 30)
+        return 99;
+    for (unsigned j = 0; j <= lb; j++)
+        row[0][j] = j;
+    for (unsigned i = 1; i <= la; i++) {
+        unsigned *now = row[i % 3], *before = row[(i + 2) % 3], *two = row[(i + 1) % 3];
+        now[0] = i;
+        for (unsigned j = 1; j <= lb; j++) {
+            unsigned best = before[j - 1] + (a[i - 1] != b[j - 1]);
+            if (before[j] + 1 < best)
+                best = before[j] + 1;
+            if (now[j - 1] + 1 < best)
+                best = now[j - 1] + 1;
+            if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1] &&
+                two[j - 2] + 1 < best)
+                best = two[j - 2] + 1;
+            now[j] = best;
+        }
+    }
+    return row[la % 3][lb];
+}
+
+const char *cli_suggest(const char *word, const char *const words[])
+{
+    const char *best = NULL;
+    unsigned best_distance = strlen(word) > 3 ? 3 : 2; // at most two edits, one for short words
+    for (unsigned i = 0; words[i]; i++) {
+        unsigned d = distance(word, words[i]);
+        if (d < best_distance) {
+            best = words[i];
+            best_distance = d;
+        }
+    }
+    return best;
+}
+
+// Say that word is no verb (of noun, NULL = at the top), and which one may be meant.
+static void unknown(const char *noun, const char *word)
+{
+    const char *words[DRV_ARRAY_LEN(cli_verbs) + 1] = {0};
+    unsigned n = 0;
+    for (const struct cli_verb *v = cli_verbs; v->noun; v++)
+        if (!noun || !strcmp(noun, v->noun))
+            words[n++] = noun ? v->verb : v->noun;
+    const char *near = cli_suggest(word, words);
+    fputs("drover: there is no verb ", stderr);
+    fprintf(stderr, "\"%s%s", noun ? noun : "", noun ? " " : "");
+    cli_put(stderr, word);
+    fputs("\"\n", stderr);
+    if (near)
+        fprintf(stderr, "  hint: did you mean `drover %s%s%s`?\n", noun ? noun : "",
+                noun ? " " : "", near);
+    else
+        fprintf(stderr, "  hint: `drover %s%s--help` lists the verbs\n", noun ? noun : "",
+                noun ? " " : "");
+}
+
+static void list_verbs_of(const char *noun, FILE *f)
+{
+    for (const struct cli_verb *v = cli_verbs; v->noun; v++)
+        if (!strcmp(v->noun, noun))
+            fprintf(f, "  drover %s %-9s %-11s %s\n", noun, v->verb, v->args ? v->args : "",
+                    v->summary);
+}
+
+const struct cli_verb *cli_find_verb(int argc, char **argv, int *ret_words)
+{
+    const char *noun = argv[0], *verb = argc > 1 ? argv[1] : NULL;
+    bool noun_known = false;
+    *ret_words = 0;
+    for (const struct cli_verb *v = cli_verbs; v->noun; v++) {
+        if (strcmp(v->noun, noun))
+            continue;
+        noun_known = true;
+        if (v->verb && (!verb || strcmp(v->verb, verb)))
+            continue;
+        *ret_words = v->verb ? 2 : 1;
+        return v;
+    }
+    if (!noun_known) {
+        unknown(NULL, noun);
+    } else if (verb && (!strcmp(verb, "--help") || !strcmp(verb, "-?"))) {
+        list_verbs_of(noun, stdout);
+        *ret_words = -1; // answered
+    } else if (!verb || *verb == '-') {
+        fprintf(stderr, "drover: %s: which verb?\n", noun);
+        list_verbs_of(noun, stderr);
+    } else {
+        unknown(noun, verb);
+    }
+    return NULL;
+}
