@@ -28,10 +28,10 @@ static int run_read(struct ds_store *st, struct io_job *io)
     if (e)
         return e;
     size_t got = 0;
+    // What is past the end of the file, the export's head-room, stays zero as the job was made.
     e = st->be->read(st->session, st->image, io->data, io->len, io->offset, &got);
     if (e)
         return ds_call_failed(st, e, "reading the image") ? EIO : e;
-    memset(io->data + got, 0, io->len - got); // head-room of the export: not written yet
     pthread_mutex_lock(&st->lock);
     st->reads++;
     st->read_bytes += io->len;

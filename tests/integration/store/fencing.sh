@@ -1,0 +1,201 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# fencing.sh BUILD_DIR: two drover-stores on two hosts and one image, on the lab that is up. One holds,
+# the other is refused; hand-over by the record; a killed, a cut-off, a frozen and an overtaken holder.
+# shellcheck disable=SC2317  # functions are called through expect and within
+set -u -o pipefail
+
+HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
+BUILD=${1:?usage: fencing.sh BUILD_DIR}
+LAB_CHECKOUT=$HERE/../../..
+# shellcheck source=tests/lab/lab.conf
+. "$LAB_CHECKOUT/tests/lab/lab.conf"
+lab() { "$LAB_CHECKOUT/tests/lab/lab" "$@"; }
+lab exec fs -- true 2>/dev/null || exit 77
+
+WORK=$(mktemp -d)
+FOLDER=fencing-$$
+VM=$(cat /proc/sys/kernel/random/uuid)
+SHARE_DIR=$LAB/fs/share # as the file server sees it
+IMAGE=$SHARE_DIR/$FOLDER/disk0.qcow2
+URL=smb://fs.$DOMAIN/$SHARE
+FAILED=0
+
+clean() {
+    lab link hv1 lan heal
+    lab svc fs smbd status | grep -q up || lab svc fs smbd start
+    for node in hv1 hv2; do
+        [[ -S $WORK/$node/disk0.ctl ]] && at "$node" quit force
+    done
+    [[ -f $WORK/qemu.pid ]] && kill "$(cat "$WORK/qemu.pid")"
+    rm -rf "$WORK" "${SHARE_DIR:?}/$FOLDER" "$SHARE_DIR/.drover/owners/$VM"
+}
+
+# at NODE COMMAND [ARG]: the node's drover-store.
+at() {
+    local node=$1
+    shift
+    lab exec "$node" -- "$BUILD/tests/storectl" "$WORK/$node" disk0 "$@"
+}
+
+start() { # NODE [KEY=VALUE...]
+    local node=$1
+    shift
+    at "$node" start "plugin=$BUILD/lib/drover-store.so" "ccache=FILE:$WORK/$node.cc" \
+        "image=$URL/$FOLDER/disk0.qcow2" "record=$URL/.drover/owners/$VM" export=2147483648 "$@"
+}
+
+io() { # NODE FORMAT QEMU_IO_COMMAND...
+    local node=$1 format=$2
+    shift 2
+    lab exec "$node" -- qemu-io -f "$format" "$@" "nbd+unix:///?socket=$WORK/$node/disk0.nbd"
+}
+
+# expect TEXT PATTERN CMD...: the output of CMD, whatever its exit status, must match PATTERN.
+expect() {
+    local text=$1 pattern=$2 out
+    shift 2
+    out=$("$@" 2>&1)
+    # shellcheck disable=SC2053 # a pattern
+    if [[ $out == $pattern ]]; then
+        echo "ok   $text"
+    else
+        echo "FAIL $text: $out"
+        FAILED=$((FAILED + 1))
+    fi
+}
+
+# within LIMIT_MS TEXT PATTERN CMD...: until the output matches; says how long it took.
+within() {
+    local limit=$1 text=$2 pattern=$3 began now out
+    shift 3
+    began=$(date +%s%3N)
+    while :; do
+        out=$("$@" 2>&1)
+        now=$(date +%s%3N)
+        # shellcheck disable=SC2053 # a pattern
+        if [[ $out == $pattern ]]; then
+            echo "ok   $text ($((now - began)) ms)"
+            return
+        fi
+        if ((now - began > limit)); then
+            echo "FAIL $text: not within $limit ms: $out"
+            FAILED=$((FAILED + 1))
+            return
+        fi
+        sleep 0.1
+    done
+}
+
+trap clean EXIT
+mkdir -p "$WORK/hv1" "$WORK/hv2" "$SHARE_DIR/$FOLDER" "$SHARE_DIR/.drover/owners"
+qemu-img create -q -f qcow2 "$IMAGE" 1G
+chmod -R a+rwX "$SHARE_DIR/$FOLDER" "$SHARE_DIR/.drover"
+for node in hv1 hv2; do
+    lab exec "$node" -- env "KRB5CCNAME=FILE:$WORK/$node.cc" \
+        kinit -k -t "$LAB/keytabs/$node.keytab" "${node^^}\$" || exit 1
+done
+# A QEMU without a machine is enough to see whether it is told to stop.
+lab exec hv1 -- qemu-system-x86_64 -nodefaults -display none -accel tcg -M none -daemonize \
+    -pidfile "$WORK/qemu.pid" -mon chardev=m,mode=control \
+    -chardev "socket,id=m,path=$WORK/qmp,server=on,wait=off,logfile=$WORK/qmp.log"
+
+echo "--- one holds, the other is refused"
+expect "hv1 starts" "" start hv1 "qmp=$WORK/qmp"
+expect "hv2 starts" "" start hv2
+expect "hv1 holds a new record" "" at hv1 hold-record create
+expect "hv1 holds the image" "" at hv1 hold-image
+expect "file id is the server's inode" "*file=$(stat -c %i "$IMAGE") *" at hv1 status
+expect "the record is empty" "not-found:*" at hv1 read
+expect "no promotion before the commit" "state:*" at hv1 promote 1
+expect "commit" "" at hv1 write running 1 "$VM"
+expect "held is not writable" "*Operation not permitted*" io hv1 raw -c 'write 0 4k'
+expect "promotion" "" at hv1 promote 1
+expect "hv2 cannot hold the record" "busy:*" at hv2 hold-record
+expect "hv2 cannot hold the image" "busy:*" at hv2 hold-image
+expect "hv2 cannot write" "*Operation not permitted*" io hv2 raw -c 'write 0 4k'
+expect "hv1 writes, the file grows" "*wrote 8388608/*" io hv1 qcow2 -c 'write -P 7 0 8M' -c flush
+expect "hv2 reads that" "*read 65536/*" io hv2 qcow2 -r -c 'read -P 7 2M 64k'
+
+echo "--- hand-over"
+expect "hv1 writes released" "" at hv1 write released 1 "$VM"
+expect "nothing is written after that" "*Operation not permitted*" io hv1 raw -c 'write 0 4k'
+expect "hv1 releases the image" "" at hv1 release-image
+expect "hv1 releases the record" "" at hv1 release-record
+expect "hv2 holds the record" "" at hv2 hold-record
+expect "hv2 holds the image" "" at hv2 hold-image
+expect "hv2 reads released" "state=released epoch=1 *" at hv2 read
+expect "epochs are not skipped" "state:*" at hv2 write running 3 "$VM"
+expect "hv2 commits" "" at hv2 write running 2 "$VM"
+expect "hv2 is promoted" "" at hv2 promote 2
+expect "hv1's QEMU may still read" "*read 65536/*" io hv1 qcow2 -r -c 'read -P 7 2M 64k'
+expect "no quit under a running VM" "state:*" at hv2 quit
+
+echo "--- the holder is killed"
+kill -9 "$(cut -d' ' -f1 "$WORK/hv2/disk0.pid")"
+within 2000 "hv1 gets the record" "" at hv1 hold-record
+expect "hv1 takes the image" "" at hv1 hold-image
+expect "hv1 reads epoch 2" "state=running epoch=2 *" at hv1 read
+expect "hv1 commits" "" at hv1 write running 3 "$VM"
+expect "hv1 is promoted" "" at hv1 promote 3
+rm -f "$WORK/hv2/disk0".*
+expect "hv2 starts again" "" start hv2
+
+echo "--- the holder is cut off, and comes back"
+lab link hv1 lan cut
+within 8000 "hv2 could take the record" "" at hv2 hold-record
+expect "hv2 lets it go" "" at hv2 drop
+within 12000 "hv1 sees that it lost its handles" "state=lost *" at hv1 status
+within 1000 "hv1's guest is paused" "*STOP*" cat "$WORK/qmp.log"
+expect "no writing" "*Input/output error*" io hv1 raw -c 'write 0 4k'
+lab link hv1 lan heal
+expect "hv1 reopens" "" at hv1 reopen 15000
+expect "its record stands" "state=running epoch=3 *" at hv1 read
+expect "another epoch is not for this QEMU" "state:*" at hv1 promote 4
+expect "hv1 goes on" "" at hv1 promote 3
+
+echo "--- the file server freezes during a hand-over"
+expect "patience of 1 s" "" at hv1 patience 1000
+lab svc fs smbd freeze
+expect "the request fails" "*Input/output error*" io hv1 raw -c 'write 16M 4k'
+expect "and the session is given up" "state=lost * reason=*within 1000 ms*" at hv1 status
+lab svc fs smbd start
+expect "hv1 reopens" "" at hv1 reopen 15000
+expect "and reads" "state=running epoch=3 *" at hv1 read
+expect "and goes on" "" at hv1 promote 3
+expect "patience as usual" "" at hv1 patience 0
+
+echo "--- another file takes the image's place"
+mv "$IMAGE" "$IMAGE.moved"
+cp "$IMAGE.moved" "$IMAGE"
+chmod a+rw "$IMAGE"
+lab svc fs smbd kill
+within 8000 "hv1 sees the server die" "state=lost *" at hv1 status
+lab svc fs smbd start
+expect "the copy is refused" "attention:*another file*" at hv1 reopen 15000
+mv "$IMAGE.moved" "$IMAGE"
+expect "the image itself is taken" "" at hv1 reopen 15000
+expect "and its record read" "state=running epoch=3 *" at hv1 read
+expect "and it goes on" "" at hv1 promote 3
+
+echo "--- the holder is cut off and overtaken"
+lab link hv1 lan cut
+within 8000 "hv2 takes the record" "" at hv2 hold-record
+expect "hv2 takes the image" "" at hv2 hold-image
+expect "hv2 reads" "state=running epoch=3 *" at hv2 read
+expect "hv2 commits" "" at hv2 write running 4 "$VM"
+expect "hv2 is promoted" "" at hv2 promote 4
+within 12000 "hv1 sees that it lost its handles" "state=lost *" at hv1 status
+lab link hv1 lan heal
+expect "hv1 cannot come back" "busy:*" at hv1 reopen 8000
+expect "hv2 lets go" "" at hv2 quit force
+within 15000 "hv1 reopens" "" at hv1 reopen 15000
+expect "and learns of epoch 4" "state=running epoch=4 *" at hv1 read
+expect "hv1 is fenced" "state=lost * reason=fenced*" at hv1 status
+expect "for good" "attention:*" at hv1 reopen 2000
+expect "it writes nothing" "*Input/output error*" io hv1 raw -c 'write 0 4k'
+expect "and ends cleanly" "" at hv1 quit
+expect "leaving nothing but its log" "disk0.log" ls "$WORK/hv1"
+
+((FAILED == 0)) || cat "$WORK"/hv?/disk0.log
+exit $((FAILED != 0))
