@@ -142,8 +142,8 @@ static bool check_user(struct trial *t)
 {
     if (t->actor->user)
         return true;
-    fix(refuse(t, "K01", "to %s takes a Kerberos user; local user %u has shown no ticket",
-               t->rule->what, (unsigned)t->actor->uid),
+    fix(refuse(t, "K01", "to %s takes a Kerberos user; %s has shown no ticket", t->rule->what,
+               t->d->who),
         "kinit USER, with a user who has the role %s or more, and run the command again",
         az_role_name(t->rule->role));
     return false;
@@ -223,8 +223,8 @@ static bool check_role(struct trial *t)
     if (t->d->role >= need)
         return true;
     if (!user) {
-        fix(refuse(t, "K01", "local user %u may not %s on %s without a Kerberos user",
-                   (unsigned)t->actor->uid, t->rule->what, me),
+        fix(refuse(t, "K01", "%s may not %s on %s without a Kerberos user", t->d->who,
+                   t->rule->what, me),
             "kinit USER and run the command again, or run it as root on %s", me);
         return false;
     }
@@ -278,7 +278,7 @@ static void describe(struct trial *t)
         snprintf(d->who, sizeof(d->who), "%s%slocal uid %u%s", user, a->user ? " from " : "",
                  (unsigned)a->uid, t->local_admin ? " (administrator)" : "");
     else
-        DRV_COPY(d->who, user);
+        DRV_COPY(d->who, a->user ? user : "nobody");
 }
 
 bool az_decide(const struct az_policy *policy, enum az_action action, const struct az_actor *actor,

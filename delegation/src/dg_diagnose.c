@@ -34,19 +34,22 @@ static int say_listing(const struct dg_evidence *e, struct drv_err *err)
 
 static int say_user(const struct dg_evidence *e, struct drv_err *err)
 {
+    int name_len = (int)strcspn(e->user, "@");
     if (e->protected_user == DG_YES) {
         drv_err(err, DRV_EDENIED,
                 "%s is a member of Protected Users, whose tickets cannot be delegated", e->user);
         drv_err_hint(err,
-                     "move as another user, or take the user out of the group: samba-tool group "
-                     "removemembers \"Protected Users\" USER");
+                     "move as another user, or take this one out of the group: samba-tool group "
+                     "removemembers \"Protected Users\" %.*s, then kinit again",
+                     name_len, e->user);
     } else {
         drv_err(err, DRV_EDENIED,
                 "%s is marked \"Account is sensitive and cannot be delegated\" in the directory",
                 e->user);
         drv_err_hint(err,
-                     "move as another user, or clear the mark: samba-tool user sensitive USER off "
-                     "(Windows: Set-ADUser USER -AccountNotDelegated $false), then kinit again");
+                     "move as another user, or clear the mark: samba-tool user sensitive %.*s off "
+                     "(Windows: Set-ADUser %.*s -AccountNotDelegated $false), then kinit again",
+                     name_len, e->user, name_len, e->user);
     }
     return drv_err_id(err, "D12");
 }
@@ -56,8 +59,9 @@ static int say_forwardable(const struct dg_evidence *e, struct drv_err *err)
     drv_err(err, DRV_EDENIED, "the ticket of %s is not forwardable, so %s cannot act for the user",
             e->user, e->host_account);
     drv_err_hint(err,
-                 "kinit -f USER, or set forwardable = true in [libdefaults] of krb5.conf where "
-                 "kinit runs, then kinit again");
+                 "kinit -f %.*s, or set forwardable = true in [libdefaults] of krb5.conf where "
+                 "kinit runs, then kinit again",
+                 (int)strcspn(e->user, "@"), e->user);
     return drv_err_id(err, "K03");
 }
 

@@ -2,9 +2,10 @@
 // A bound LDAP connection to a domain controller and one bounded search. Owns time-outs, SASL and
 // what libldap's numbers mean. What is asked stands in dg_directory.c.
 //
-// SASL's GSSAPI takes its credential from LDAP_OPT_X_SASL_GSS_CREDS (libldap 2.5, Cyrus 2.1.28),
-// not from KRB5CCNAME: several threads can bind as different identities.
-#include <gssapi/gssapi_ext.h>
+// SASL's GSSAPI uses the default credential. MIT has a thread-specific default cache
+// (gss_krb5_ccache_name), set for the length of the bind only, so threads can bind as different
+// identities and KRB5CCNAME stays untouched. (LDAP_OPT_X_SASL_GSS_CREDS would be the obvious way,
+// but libldap 2.5 makes the SASL context that it belongs to inside the bind itself.)
 #include <gssapi/gssapi_krb5.h>
 #include <lber.h>
 #include <ldap.h>
@@ -23,7 +24,6 @@ enum {
 
 struct dg_ldap {
     LDAP *ld;
-    gss_cred_id_t cred;
     char dc[DG_NAME_LEN];
     char base[1024]; // defaultNamingContext
 };
@@ -78,7 +78,6 @@ static int set_options(struct dg_ldap *l)
     // Without this the name of the ticket comes from reverse DNS.
     rc |= ldap_set_option(l->ld, LDAP_OPT_X_SASL_NOCANON, LDAP_OPT_ON);
     rc |= ldap_set_option(l->ld, LDAP_OPT_X_SASL_SSF_MIN, &ssf);
-    rc |= ldap_set_option(l->ld, LDAP_OPT_X_SASL_GSS_CREDS, l->cred);
     return rc == LDAP_OPT_SUCCESS ? 0 : -1;
 }
 
@@ -98,7 +97,28 @@ static int read_base(struct dg_ldap *l, struct drv_err *err)
     return rc < 0 ? drv_err(err, DRV_EPEER, "%s names no domain", l->dc) : 0;
 }
 
-static int connect_to(struct dg_ldap *l, const char *dc, struct drv_err *err)
+static int bind_as(LDAP *ld, const char *ccache_path, struct drv_err *err)
+{
+    char *cc DRV_AUTO_FREE = drv_xasprintf("FILE:%s", ccache_path);
+    OM_uint32 minor = 0;
+    OM_uint32 major = gss_krb5_ccache_name(&minor, cc, NULL);
+    if (GSS_ERROR(major))
+        return drv_gss_error(err, major, minor, ccache_path);
+    int rc = ldap_sasl_interactive_bind_s(ld, NULL, "GSSAPI", NULL, NULL, LDAP_SASL_QUIET,
+                                          answer_nothing, NULL);
+    (void)gss_krb5_ccache_name(&minor, NULL, NULL);
+    if (rc == LDAP_SUCCESS)
+        return 0;
+    ldap_failed(err, ld, rc, "bind");
+    return rc == LDAP_LOCAL_ERROR
+               ? drv_err_hint(err,
+                              "name the domain controller by its full DNS name, not by address "
+                              "or alias, and look whether this host's ticket is valid")
+               : -1;
+}
+
+static int connect_to(struct dg_ldap *l, const char *dc, const char *ccache_path,
+                      struct drv_err *err)
 {
     if (DRV_COPY(l->dc, dc) < 0)
         return drv_err(err, DRV_EINVAL, "name of the domain controller is too long");
@@ -108,10 +128,8 @@ static int connect_to(struct dg_ldap *l, const char *dc, struct drv_err *err)
         return ldap_failed(err, NULL, rc, url);
     if (set_options(l) < 0)
         return drv_err(err, DRV_EINTERNAL, "libldap does not know one of our options");
-    rc = ldap_sasl_interactive_bind_s(l->ld, NULL, "GSSAPI", NULL, NULL, LDAP_SASL_QUIET,
-                                      answer_nothing, NULL);
-    if (rc != LDAP_SUCCESS)
-        return ldap_failed(err, l->ld, rc, url);
+    if (bind_as(l->ld, ccache_path, err) < 0)
+        return drv_err_prefix(err, "%s", url);
     Sockbuf *sb = NULL;
     ber_len_t max = MAX_ANSWER_BYTES;
     if (ldap_get_option(l->ld, LDAP_OPT_SOCKBUF, &sb) == LDAP_OPT_SUCCESS && sb)
@@ -124,19 +142,6 @@ static void disconnect(struct dg_ldap *l)
     if (l->ld)
         (void)ldap_unbind_ext_s(l->ld, NULL, NULL);
     l->ld = NULL;
-}
-
-// Credential to initiate as the owner of the file.
-static int acquire(const char *ccache_path, gss_cred_id_t *ret, struct drv_err *err)
-{
-    char *cc DRV_AUTO_FREE = drv_xasprintf("FILE:%s", ccache_path);
-    gss_key_value_element_desc element = {"ccache", cc};
-    gss_key_value_set_desc store = {.count = 1, .elements = &element};
-    gss_OID_set_desc mechs = {.count = 1, .elements = (gss_OID)gss_mech_krb5};
-    OM_uint32 minor = 0;
-    OM_uint32 major = gss_acquire_cred_from(&minor, GSS_C_NO_NAME, GSS_C_INDEFINITE, &mechs,
-                                            GSS_C_INITIATE, &store, ret, NULL, NULL);
-    return GSS_ERROR(major) ? drv_gss_error(err, major, minor, ccache_path) : 0;
 }
 
 // The realm of a ccache's owner; AD's DNS domain has the same name.
@@ -173,14 +178,10 @@ struct dg_ldap *dg_ldap_open(const char *ccache_path, const char *realm, const c
         return NULL;
 
     struct dg_ldap *l = drv_xcalloc(1, sizeof(*l));
-    if (acquire(ccache_path, &l->cred, err) < 0) {
-        dg_ldap_free(l);
-        return NULL;
-    }
     struct drv_err last = DRV_ERR_INIT;
     for (unsigned i = 0; i < n; i++) {
         drv_err_clear(&last);
-        if (connect_to(l, servers[i].name, &last) == 0)
+        if (connect_to(l, servers[i].name, ccache_path, &last) == 0)
             return l;
         disconnect(l);
     }
@@ -195,7 +196,6 @@ void dg_ldap_free(struct dg_ldap *l)
     if (!l)
         return;
     disconnect(l);
-    dg_cred_free(&l->cred);
     free(l);
 }
 
