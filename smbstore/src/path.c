@@ -5,12 +5,11 @@
 
 #include <string.h>
 
+// SMB servers drop a trailing dot or blank, so that two names would mean one file. This also covers
+// the components "." and "..".
 static int component_valid(const char *start, size_t len)
 {
-    if (len == 0 || (len == 1 && start[0] == '.') || (len == 2 && !memcmp(start, "..", 2)))
-        return 0;
-    // SMB servers drop a trailing dot or blank, so that two names would mean one file.
-    return start[len - 1] != '.' && start[len - 1] != ' ';
+    return len > 0 && start[len - 1] != '.' && start[len - 1] != ' ';
 }
 
 int ss_path_valid(const char *path)

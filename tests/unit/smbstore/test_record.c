@@ -199,15 +199,15 @@ static void slots_that_contradict_need_attention(void **state)
 {
     (void)state;
     uint8_t file[SS_RECORD_BYTES];
-    struct ss_record a = sample(8, 3), b = sample(8, 4), got;
+    struct ss_record a = sample(8, 4), b = sample(8, 3), got;
     unsigned slot;
     put(file, 0, &a);
     put(file, 1, &b);
     assert_int_equal(decode(file, sizeof file, &got, &slot), DRV_EATTENTION);
-    b = sample(9, 2); // the newer has the lower epoch
+    b = sample(9, 3); // the newer has the lower epoch
     put(file, 1, &b);
     assert_int_equal(decode(file, sizeof file, &got, &slot), DRV_EATTENTION);
-    b = sample(9, 4);
+    b = sample(9, 5);
     b.vm[0] = 'c';
     put(file, 1, &b);
     assert_int_equal(decode(file, sizeof file, &got, &slot), DRV_EATTENTION);

@@ -147,6 +147,19 @@ static void contradictions_are_refused(void **state)
     assert_says("cdroms/0/store", "\"smb1\"", "go together");
 }
 
+static void more_devices_than_fit_are_refused(void **state)
+{
+    (void)state;
+    struct ss_vmdef def;
+    DRV_AUTO_JSON json_t *j = good_json();
+    json_t *disks = json_object_get(j, "disks");
+    while (json_array_size(disks) <= SS_MAX_DISKS)
+        json_array_append(disks, json_array_get(disks, 0));
+    struct drv_err err = DRV_ERR_INIT;
+    assert_int_equal(ss_vmdef_from_json(j, &def, &err), -1);
+    assert_string_equal(err.msg, "vm.json.disks: must be an array of at most 8 objects");
+}
+
 static void text_that_is_no_json_is_refused(void **state)
 {
     (void)state;
@@ -158,6 +171,8 @@ static void text_that_is_no_json_is_refused(void **state)
         assert_int_equal(ss_vmdef_parse(bad[i], strlen(bad[i]), &def, &err), -1);
         assert_int_equal(err.code, DRV_EINVAL);
     }
+    DRV_AUTO_FREE char *twice = drv_xasprintf("{\"name\":\"x\",%s", good + 1);
+    assert_int_equal(ss_vmdef_parse(twice, strlen(twice), &def, NULL), -1);
     DRV_AUTO_FREE char *huge = calloc(1, SS_VMDEF_MAX_BYTES + 2);
     memset(huge, ' ', SS_VMDEF_MAX_BYTES + 1);
     struct drv_err err = DRV_ERR_INIT;
@@ -189,6 +204,7 @@ int main(void)
         cmocka_unit_test(wrong_values_are_refused_by_name),
         cmocka_unit_test(unknown_keys_are_refused_by_name),
         cmocka_unit_test(contradictions_are_refused),
+        cmocka_unit_test(more_devices_than_fit_are_refused),
         cmocka_unit_test(text_that_is_no_json_is_refused),
         cmocka_unit_test(every_cut_of_the_text_is_refused),
         cmocka_unit_test(sha256_is_sha256),
