@@ -132,7 +132,7 @@ static bool check_direct(struct trial *t)
     const struct az_actor *a = t->actor;
     if (!a->host && !(a->user && a->user->delegated))
         return true;
-    fix(refuse(t, "A05", "a host may pass a user on for a move only: it may not %s for %s",
+    fix(refuse(t, "A06", "a host may pass a user on for a move only: it may not %s for %s",
                t->rule->what, a->user ? a->user->name : "anybody"),
         "connect as the user itself: kinit, then drover -H %s", t->policy->fqdn);
     return false;
@@ -182,7 +182,7 @@ static bool check_proof(struct trial *t)
     const struct az_identity *user = t->actor->user, *host = t->actor->host;
     const char *me = t->policy->fqdn;
     if (!user) {
-        fix(refuse(t, "A05", "%s did not show on whose behalf it asks", host->name),
+        fix(refuse(t, "A06", "%s did not show on whose behalf it asks", host->name),
             "update drover on that host, or run the command there as a Kerberos user");
         return false;
     }
@@ -195,19 +195,19 @@ static bool check_proof(struct trial *t)
     }
     const char *last = user->transited[user->n_transited - 1];
     if (strcasecmp(last, host->name) != 0) {
-        fix(refuse(t, "A05", "%s shows a ticket of %s that %s got, not itself", host->name,
+        fix(refuse(t, "A06", "%s shows a ticket of %s that %s got, not itself", host->name,
                    user->name, last),
             "start the move again on the host where the VM runs");
         return false;
     }
     if (user->n_transited != 1) {
-        fix(refuse(t, "A05", "the ticket of %s went through %u hosts, a move makes one step",
+        fix(refuse(t, "A06", "the ticket of %s went through %u hosts, a move makes one step",
                    user->name, user->n_transited),
             "start the move again on the host where the VM runs");
         return false;
     }
     if (!target_is(user->target, "drover", me)) {
-        fix(refuse(t, "A05", "the ticket of %s is for %s, not for drover/%s", user->name,
+        fix(refuse(t, "A06", "the ticket of %s is for %s, not for drover/%s", user->name,
                    user->target, me),
             "check that the SPN drover/%s is on the account of that host and nowhere else", me);
         return false;

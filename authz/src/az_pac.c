@@ -184,7 +184,7 @@ static int unproven(const char *display, struct drv_err *err)
     drv_err_hint(err,
                  "use an account of the Active Directory domain; if this host's keytab is newer "
                  "than the ticket, run kdestroy and kinit again");
-    return drv_err_id(err, "A05");
+    return drv_err_id(err, "A06");
 }
 
 int az_identity_from_gss(gss_name_t name, const char *display, struct az_identity *ret,

@@ -44,6 +44,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("A03", DRV_EXIT_AUTH, "The user is refused at the destination", "Add the user to a group that the destination's setting \"roles\" names."),
     ERR("A04", DRV_EXIT_AUTH, "The other host is not in the hosts' group", "As domain admin: samba-tool group addmembers 'VM Hosts' 'HOST$', then restart droverd on that host."),
     ERR("A05", DRV_EXIT_AUTH, "The user may not write the VM's folder", "Give the user's group write access to the VM's folder on the file server."),
+    ERR("A06", DRV_EXIT_AUTH, "The user is not proven to this host", "Log on with a fresh ticket of the domain (kinit USER) and run the command on the VM's host or your own desk."),
     // R: receiving, sending, slots
     ERR("R01", DRV_EXIT_UNREACHABLE, "The destination does not receive VMs", "On the destination: drover host set receive=on"),
     ERR("R02", DRV_EXIT_UNREACHABLE, "The source does not send VMs", "On the source: drover host set send=on"),

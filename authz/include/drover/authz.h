@@ -45,7 +45,7 @@ struct az_identity {
 
 // Identity of an established acceptor context: name is what gss_accept_sec_context (or
 // drv_gss_peer_name) gave. Its PAC must be authenticated. display: drv_gss_peer() of the same
-// context. Errors: DRV_EDENIED A05 (no PAC, or not authenticated), DRV_EPEER (unreadable or over
+// context. Errors: DRV_EDENIED A06 (no PAC, or not authenticated), DRV_EPEER (unreadable or over
 // the limits). On failure *ret needs no az_identity_done.
 int az_identity_from_gss(gss_name_t name, const char *display, struct az_identity *ret,
                          struct drv_err *err);
@@ -158,7 +158,7 @@ struct az_decision {
 
 // The one place that decides. Always fills *ret; returns ret->allowed.
 //   A01 no role · A02 role too low (this host) · A03 role too low at the destination · A04 not in
-//   the hosts' group · A05 user not proven, or proven for another host or by another host · D13 the
+//   the hosts' group · A06 user not proven, or proven for another host or by another host · D13 the
 //   user's ticket was not obtained by constrained delegation · K01 a Kerberos ticket is needed ·
 //   R01 receive is off · R02 send is off
 bool az_decide(const struct az_policy *policy, enum az_action action, const struct az_actor *actor,
