@@ -341,7 +341,8 @@ static int op_probe_open_rw(struct conn *c, const struct request *r, json_t *res
 
 // Opening for reading with "deny write" fails exactly while somebody has the file open for writing.
 // It needs no write access, and two who probe at once do not see each other.
-static int op_held(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+static int op_probe_held(struct conn *c, const struct request *r, json_t *result,
+                         struct drv_err *err)
 {
     int fd = open_at(c, r->path, O_RDONLY, SMBC_SHAREMODE_DENY_WRITE);
     if (fd < 0 && errno != EBUSY)
@@ -373,7 +374,7 @@ static const struct op {
     {"space", op_space, false},  // -> free, total
     {"probe_write", op_probe_write, false},
     {"probe_open_rw", op_probe_open_rw, true},
-    {"held", op_held, true}, // -> held
+    {"probe_held", op_probe_held, true}, // -> held
 };
 
 static const struct op *find_op(const char *name)

@@ -25,7 +25,7 @@ int ss_record_peek(struct ss_store *arbiter, const char *uuid, struct ss_record 
     struct ss_record r;
     if (ss_record_decode((const uint8_t *)bytes, len, &r, &slot, err) < 0)
         return drv_err_prefix(err, "VM %s", uuid);
-    if (strcmp(r.vm, uuid))
+    if (strcmp(r.vm, uuid) != 0)
         return drv_err(err, DRV_EATTENTION, "owner record %s names another VM, %s", path, r.vm);
     *ret = r;
     *ret_held = held;

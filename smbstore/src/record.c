@@ -73,7 +73,7 @@ static const struct ss_field image_fields[] = {
     {"file_id", NUMBER(ss_record_image, file_id, SS_F_HEX64, 0, 0)},
     {"size_bytes", NUMBER(ss_record_image, size_bytes, SS_F_U64, 0, INT64_MAX)},
     {"image_id", UUID_OR_EMPTY(ss_record_image, image_id)},
-    {NULL}};
+    {.key = NULL}};
 
 static const struct ss_field body_fields[] = {
     {"state", .kind = SS_F_ENUM, .offset = offsetof(struct ss_record, state), .names = state_names},
@@ -91,7 +91,7 @@ static const struct ss_field body_fields[] = {
     {"home_path", TEXT(ss_record, home_path, ss_path_valid, SSI_PATH_TEXT)},
     {"vm_json_sha256", TEXT(ss_record, vm_json_sha256, sha256_valid, "64 hexadecimal digits")},
     {"stall_deadline_s", NUMBER(ss_record, stall_deadline_s, SS_F_UINT, 1, 3600)},
-    {NULL}};
+    {.key = NULL}};
 
 // What the state demands of the other fields.
 static int check_body(const struct ss_record *r, struct drv_err *err)
@@ -180,7 +180,7 @@ int ss_record_decode_slot(const uint8_t slot[SS_RECORD_SLOT_BYTES], struct ss_re
 {
     struct slot_header h;
     memcpy(&h, slot, sizeof h);
-    if (memcmp(h.magic, magic, sizeof magic))
+    if (memcmp(h.magic, magic, sizeof magic) != 0)
         return drv_err(err, DRV_EINVAL, "owner record: not one (wrong magic)");
     if (check_crc(slot, &h, err) < 0)
         return -1;
@@ -198,7 +198,7 @@ static int check_pair(const struct ss_record *newer, const struct ss_record *old
         return drv_err(err, DRV_EATTENTION, "owner record: two slots of one write counter");
     if (newer->epoch < older->epoch)
         return drv_err(err, DRV_EATTENTION, "owner record: the newer slot has the lower epoch");
-    if (strcmp(newer->vm, older->vm))
+    if (strcmp(newer->vm, older->vm) != 0)
         return drv_err(err, DRV_EATTENTION, "owner record: its slots belong to two VMs");
     return 0;
 }
@@ -206,13 +206,13 @@ static int check_pair(const struct ss_record *newer, const struct ss_record *old
 int ss_record_decode(const uint8_t *bytes, size_t len, struct ss_record *ret, unsigned *ret_slot,
                      struct drv_err *err)
 {
-    struct ss_record slots[2];
+    struct ss_record slots[2] = {{.epoch = 0}, {.epoch = 0}};
     bool valid[2] = {false, false};
     struct drv_err why[2] = {DRV_ERR_INIT, DRV_ERR_INIT};
     if (len == 0)
         return drv_err(err, DRV_ENOTFOUND, "owner record: empty, never written");
-    for (unsigned i = 0; i < 2; i++) {
-        if (len >= (i + 1) * (size_t)SS_RECORD_SLOT_BYTES)
+    for (size_t i = 0; i < 2; i++) {
+        if (len >= (i + 1) * SS_RECORD_SLOT_BYTES)
             valid[i] =
                 ss_record_decode_slot(bytes + i * SS_RECORD_SLOT_BYTES, &slots[i], &why[i]) == 0;
         else
@@ -245,7 +245,7 @@ static const struct ss_field number_fields[] = {
     {"write_counter", NUMBER(ss_record, write_counter, SS_F_U64, 0, INT64_MAX)},
     {"epoch", NUMBER(ss_record, epoch, SS_F_U64, 1, INT64_MAX)},
     {"body", .kind = SS_F_OBJECT, .fields = body_fields},
-    {NULL}};
+    {.key = NULL}};
 
 json_t *ss_record_to_json(const struct ss_record *r)
 {

@@ -208,7 +208,7 @@ static int smb_probe_open_rw(struct ss_store *st, const char *path, struct drv_e
 static int smb_held(struct ss_store *st, const char *path, bool *ret, struct drv_err *err)
 {
     DRV_AUTO_JSON json_t *ok =
-        ask_take(smb_of(st), json_pack("{s:s, s:s}", "op", "held", "path", path), err);
+        ask_take(smb_of(st), json_pack("{s:s, s:s}", "op", "probe_held", "path", path), err);
     if (!ok)
         return -1;
     int held;
@@ -249,7 +249,8 @@ static int start_helper(struct smb *s, const struct ss_identity *who, struct drv
 {
     const struct ss_url *u = &s->base.url;
     char timeout[16];
-    snprintf(timeout, sizeof timeout, "%d", who->timeout_ms);
+    // The library gives up first, as it knows better why.
+    snprintf(timeout, sizeof timeout, "%d", who->timeout_ms - who->timeout_ms / 5);
     DRV_AUTO_FREE char *url =
         drv_xasprintf("smb://%s/%s%s%s", u->server, u->share, u->path[0] ? "/" : "", u->path);
     DRV_AUTO_FREE char *ccache = drv_xasprintf("KRB5CCNAME=%s", who->ccache);

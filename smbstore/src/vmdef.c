@@ -42,14 +42,14 @@ static const struct ss_field disk_fields[] = {
     {"pci_slot", UINT(ss_disk, pci_slot, 0, SSI_PCI_SLOT_MAX), .optional = true},
     {"serial", TEXT(ss_disk, serial, ssi_serial_valid, SSI_SERIAL_TEXT), .optional = true},
     {"cache", ENUM(ss_disk, cache, cache_names), .optional = true},
-    {NULL}};
+    {.key = NULL}};
 
 static const struct ss_field cdrom_fields[] = {
     {"id", TEXT(ss_cdrom, id, ssi_id_valid, SSI_ID_TEXT)},
     {"store", TEXT(ss_cdrom, store, ssi_name_or_empty, SSI_NAME_TEXT " or empty"),
      .optional = true},
     {"path", TEXT(ss_cdrom, path, ssi_path_or_empty, SSI_PATH_TEXT " or empty"), .optional = true},
-    {NULL}};
+    {.key = NULL}};
 
 static const struct ss_field nic_fields[] = {
     {"id", TEXT(ss_nic, id, ssi_id_valid, SSI_ID_TEXT)},
@@ -57,12 +57,12 @@ static const struct ss_field nic_fields[] = {
     {"network", TEXT(ss_nic, network, ssi_bridge_valid, SSI_BRIDGE_TEXT)},
     {"model", TEXT(ss_nic, model, ssi_nic_model_valid, SSI_NIC_MODEL_TEXT)},
     {"pci_slot", UINT(ss_nic, pci_slot, 1, SSI_PCI_SLOT_MAX)},
-    {NULL}};
+    {.key = NULL}};
 
 static const struct ss_field cpu_fields[] = {
     {"model", TEXT(ss_vmdef, cpu_model, ssi_cpu_valid, SSI_CPU_TEXT)},
     {"vcpus", UINT(ss_vmdef, vcpus, 1, 255)},
-    {NULL}};
+    {.key = NULL}};
 
 static const struct ss_field vm_fields[] = {
     {"schema", .kind = SS_F_CONST, .min = 1},
@@ -87,7 +87,7 @@ static const struct ss_field vm_fields[] = {
      TEXT(ss_vmdef, on_host_shutdown, ssi_shutdown_valid, "\"stop\" or \"leave\""),
      .optional = true},
     {"notes", TEXT(ss_vmdef, notes, NULL, NULL), .optional = true},
-    {NULL}};
+    {.key = NULL}};
 
 // --- JSON ---
 
