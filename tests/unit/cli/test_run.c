@@ -1,0 +1,504 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The program itself against an agent that answers from a script: what it asks, what it prints, and
+// its exit status.
+#include "fake_agent.h"
+
+#define ID "3f2a81c0-1111-4222-8333-444455556666"
+
+struct command {
+    struct fake_agent *agent;
+    const char *argv[24];
+};
+
+static int exec_drover(void *arg)
+{
+    struct command *cmd = arg;
+    setenv("DROVER_SOCKET", cmd->agent ? cmd->agent->path : "/nonexistent/drover.sock", 1);
+    setenv("KRB5CCNAME", "FILE:/nonexistent/ccache", 1);
+    setenv("TERM", "xterm", 1);
+    execv(DROVER_BIN, (char *const *)cmd->argv);
+    return 99;
+}
+
+// Run drover with these words against a script; NULL: no agent.
+#define RUN(r, agent_, ...)                                                                        \
+    fake_run((r), exec_drover, &(struct command){(agent_), {"drover", __VA_ARGS__}}, NULL, 0)
+
+// ---- moves: cli_move() needs a Kerberos user; here its connection is made beforehand ----
+
+struct move_command {
+    struct fake_agent *agent;
+    const char *options[12]; // name, value, …
+    bool json;
+};
+
+static int key_of(const char *name)
+{
+    for (const struct argp_option *o = cli_move_options; o->name; o++)
+        if (!strcmp(o->name, name))
+            return o->key;
+    fail_msg("no option %s", name);
+    return 0;
+}
+
+static void fill(struct cli *c, struct cli_args *a, const struct move_command *m)
+{
+    char move[] = "move";
+    char *argv[] = {move};
+    int words;
+    *c = (struct cli){.verb = cli_find_verb(1, argv, &words), .json = m->json};
+    *a = (struct cli_args){.pos = {"web"}, .n_pos = 1};
+    for (unsigned i = 0; m->options[i]; i += 2) {
+        a->opt[a->n_opt].key = key_of(m->options[i]);
+        a->opt[a->n_opt++].value = m->options[i + 1];
+    }
+}
+
+static int do_move(void *arg)
+{
+    const struct move_command *m = arg;
+    struct cli c;
+    struct cli_args a;
+    fill(&c, &a, m);
+    c.client = drv_client_unix(m->agent->path, NULL);
+    int rc = c.client ? cli_move(&c, &a) : 98;
+    cli_disconnect(&c);
+    return rc;
+}
+
+#define RESULT(state, error)                                                                       \
+    "{\"return\":{\"schema\":1,\"event\":\"result\",\"move\":\"" ID                                \
+    "\",\"vm\":\"web\",\"from\":\"hv1.example.lan\",\"to\":\"hv2.example.lan\",\"state\":\"" state \
+    "\",\"total_ms\":3400.5,\"blackout_ms\":84.2,\"predicted_blackout_ms\":120,"                   \
+    "\"memory_bytes\":1073741824,\"disk_bytes\":0,\"passes\":3,\"encrypted\":true,"                \
+    "\"error\":" error "}}"
+#define EVENT(phase, no)                                                                           \
+    "{\"event\":\"move\",\"move\":\"" ID "\",\"vm\":\"web\",\"phase\":\"" phase                    \
+    "\",\"phase_no\":" no ",\"phases\":9,\"state\":\"running\",\"elapsed_ms\":100}"
+#define STARTED                                                                                    \
+    {                                                                                              \
+        "move.start", "{\"return\":{\"move\":\"" ID "\"}}",                                        \
+        {                                                                                          \
+            NULL                                                                                   \
+        }                                                                                          \
+    }
+
+static void a_move_is_followed_to_its_result(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        STARTED,
+        {"move.attach", RESULT("done", "null"), {EVENT("check", "1"), EVENT("memory", "5")}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    fake_run(&r, do_move, &(struct move_command){&agent, {"to", "hv2.example.lan"}, false}, NULL,
+             0);
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "Ctrl-C detaches; the move goes on.");
+    assert_has(r.out, "1/9 check");
+    assert_has(r.out, "5/9 memory");
+    assert_has(r.out, "web runs on hv2. It was paused for 84 ms (predicted 120 ms)");
+    assert_null(strchr(r.out, '\033')); // no terminal
+    assert_string_equal(r.err, "");
+    assert_has(fake_log(&agent), "move.start {\"to\":\"hv2.example.lan\",\"vm\":\"web\"}\n");
+    assert_has(fake_log(&agent), "move.attach {\"move\":\"" ID "\"}\n");
+    fake_stop(&agent);
+}
+
+static void json_moves_are_events_and_a_result(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        STARTED, {"move.attach", RESULT("done", "null"), {EVENT("check", "1")}}, {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    fake_run(&r, do_move, &(struct move_command){&agent, {"to", "hv2.example.lan"}, true}, NULL, 0);
+    assert_int_equal(r.status, 0);
+    char *save = NULL, *first = strtok_r(r.out, "\n", &save), *second = strtok_r(NULL, "\n", &save);
+    assert_null(strtok_r(NULL, "\n", &save));
+    DRV_AUTO_JSON json_t *event = json_loads(first, 0, NULL);
+    DRV_AUTO_JSON json_t *result = json_loads(second, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(event, "event")), "move");
+    assert_int_equal(json_integer_value(json_object_get(event, "schema")), 1);
+    assert_string_equal(json_string_value(json_object_get(result, "event")), "result");
+    assert_string_equal(json_string_value(json_object_get(result, "state")), "done");
+    assert_true(json_is_null(json_object_get(result, "error")));
+    fake_stop(&agent);
+}
+
+static void all_options_become_arguments(void **state)
+{
+    (void)state;
+    struct move_command m = {NULL,
+                             {"to", "hv2.example.lan", "storage", "fast", "disk", "disk1=slow",
+                              "network", "br0=lan", "max-blackout", "200"},
+                             false};
+    struct cli c;
+    struct cli_args a;
+    fill(&c, &a, &m);
+    a.opt[a.n_opt].key = key_of("keep-source");
+    a.opt[a.n_opt++].value = ""; // without a time
+    DRV_AUTO_JSON json_t *args = cli_move_args(&c, &a);
+    DRV_AUTO_FREE char *text = json_dumps(args, JSON_COMPACT | JSON_SORT_KEYS);
+    assert_string_equal(
+        text, "{\"disks\":{\"disk1\":\"slow\"},\"keep_source_s\":604800,\"max_blackout_ms\":200,"
+              "\"network\":{\"br0\":\"lan\"},\"storage\":\"fast\",\"to\":\"hv2.example.lan\","
+              "\"vm\":\"web\"}");
+}
+
+static void detach_prints_the_id_alone(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {STARTED, {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    fake_run(&r, do_move,
+             &(struct move_command){&agent, {"to", "hv2.example.lan", "detach", ""}, false}, NULL,
+             0);
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.out, ID "\n");
+    assert_lacks(fake_log(&agent), "move.attach");
+    fake_stop(&agent);
+}
+
+static void ctrl_c_detaches_and_never_cancels(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        STARTED, {"move.attach", NULL, {EVENT("copy", "4")}}, {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    fake_run(&r, do_move, &(struct move_command){&agent, {"to", "hv2.example.lan"}, false},
+             "4/9 copy", SIGINT);
+    assert_int_equal(r.status, 130);
+    assert_has(r.err, "drover attach " ID);
+    assert_has(r.err, "drover cancel " ID);
+    assert_lacks(fake_log(&agent), "move.cancel");
+    fake_stop(&agent);
+}
+
+static void a_dry_run_only_checks(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"move.check",
+         "{\"return\":{\"findings\":[],\"prediction\":{\"blackout_ms\":90.5,\"total_ms\":12000}}}",
+         {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    fake_run(&r, do_move,
+             &(struct move_command){&agent, {"to", "hv2.example.lan", "dry-run", ""}, false}, NULL,
+             0);
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "No errors, no warnings.");
+    assert_lacks(fake_log(&agent), "move.start");
+    fake_stop(&agent);
+}
+
+static void a_refused_move_lists_every_finding(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"move.start",
+         "{\"error\":{\"code\":\"denied\",\"id\":\"R01\",\"msg\":\"hv2 does not accept "
+         "moves\",\"hint\":\"set it\"}}",
+         {NULL}},
+        {"move.check",
+         "{\"return\":{\"findings\":[{\"id\":\"R01\",\"severity\":\"error\",\"text\":\"receive is "
+         "off\",\"fix\":\"drover -H hv2 host set "
+         "receive=on\"},{\"id\":\"D10\",\"severity\":\"error\",\"text\":"
+         "\"no delegation\"}]}}",
+         {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    fake_run(&r, do_move, &(struct move_command){&agent, {"to", "hv2.example.lan"}, false}, NULL,
+             0);
+    assert_int_equal(r.status, DRV_EXIT_AUTH); // D before R
+    assert_has(r.err, "drover: hv2 does not accept moves [R01]\n  hint: set it\n");
+    assert_has(r.out,
+               " XX  R01  receive is off\n          Fix: drover -H hv2 host set receive=on\n");
+    assert_has(r.out, " XX  D10  no delegation\n");
+    assert_has(r.out, "2 errors, 0 warnings.");
+    fake_stop(&agent);
+}
+
+static void results_have_their_exit_status(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *result;
+        int exit;
+    } cases[] = {
+        {"{\"state\":\"done\"}", 0},
+        {"{\"state\":\"cancelled\"}", 6},
+        {"{\"state\":\"attention\"}", 8},
+        {"{\"state\":\"failed\",\"error\":{\"code\":\"peer\",\"phase\":\"memory\"}}", 1},
+        // An id of a later phase says where it broke, not that it was turned away.
+        {"{\"state\":\"failed\",\"error\":{\"code\":\"denied\",\"id\":\"D10\",\"phase\":\"memory\"}"
+         "}",
+         1},
+        {"{\"state\":\"failed\",\"error\":{\"code\":\"denied\",\"id\":\"D10\",\"phase\":"
+         "\"reserve\"}}",
+         4},
+        {"{\"state\":\"failed\",\"error\":{\"code\":\"state\",\"id\":\"R01\",\"phase\":\"check\"}}",
+         5},
+        {"{\"state\":\"failed\",\"error\":{\"code\":\"busy\",\"id\":\"\",\"phase\":\"check\"}}", 7},
+        // Anything else: nobody may take it for a safe end.
+        {"{\"state\":\"sideways\"}", 8},
+        {"{}", 8},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(cases); i++) {
+        DRV_AUTO_JSON json_t *j = json_loads(cases[i].result, 0, NULL);
+        if (cli_result_exit(j) != cases[i].exit)
+            fail_msg("%s gives %d", cases[i].result, cli_result_exit(j));
+    }
+}
+
+// ---- the other verbs ----
+
+static void without_a_ticket_a_move_says_kinit(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {{0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "move", "web", "--to", "hv2.example.lan");
+    assert_int_equal(r.status, DRV_EXIT_AUTH);
+    assert_has(r.err, "kinit USER");
+    assert_string_equal(fake_log(&agent), ""); // nothing was asked
+    fake_stop(&agent);
+}
+
+static void lists_are_tables_tabs_or_json(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"vm.list",
+         "{\"return\":[{\"name\":\"web\",\"uuid\":\"u1\",\"state\":\"running\",\"memory_kib\":"
+         "262152,"
+         "\"vcpus\":2,\"home\":\"vms/web\",\"epoch\":4,\"host\":\"hv1.example.lan\"},"
+         "{\"name\":\"longer-name\",\"state\":\"x\\u001b[2J\",\"memory_kib\":1048576,\"vcpus\":1}]"
+         "}",
+         {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "vm", "list");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "NAME         STATE    MEMORY   CPUS  HOME     EPOCH  MOVE  HOST\n"
+                      "web          running  256 MiB  2     vms/web  4      -     hv1\n");
+    assert_has(r.out, "longer-name  x?[2J");
+    RUN(&r, &agent, "vm", "list", "--plain");
+    assert_has(r.out, "web\trunning\t262152\t2\tvms/web\t4\t\thv1.example.lan\n");
+    assert_lacks(r.out, "NAME");
+    RUN(&r, &agent, "--json", "vm", "list");
+    char *end = strchr(r.out, '\n');
+    assert_non_null(end);
+    *end = '\0';
+    DRV_AUTO_JSON json_t *one = json_loads(r.out, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(one, "name")), "web");
+    assert_int_equal(json_integer_value(json_object_get(one, "schema")), 1);
+    fake_stop(&agent);
+}
+
+static void a_created_vm_is_asked_for_exactly(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"vm.create", "{\"return\":{\"vm\":\"u\",\"notices\":[\"memory is 262152 KiB\"]}}", {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "vm", "create", "web", "--store", "vms", "--memory", "4G", "--vcpus", "2",
+        "--disk", "40G,format=raw,store=fast", "--disk", "import=/tmp/x.img", "--network",
+        "br0,mac=52:54:00:00:00:01", "--accel", "tcg", "--notes", "a, b");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "Note: memory is 262152 KiB\n");
+    assert_string_equal(
+        fake_log(&agent),
+        "vm.create {\"accel\":\"tcg\",\"disks\":[{\"format\":\"raw\",\"size_bytes\":42949672960,"
+        "\"store\":\"fast\"},{\"import\":\"/tmp/x.img\"}],\"memory_mib\":4096,\"name\":\"web\","
+        "\"nics\":[{\"mac\":\"52:54:00:00:00:01\",\"network\":\"br0\"}],\"notes\":\"a, b\","
+        "\"store\":\"vms\",\"vcpus\":2}\n");
+    fake_stop(&agent);
+}
+
+static void usage_errors_are_2_and_ask_nobody(void **state)
+{
+    (void)state;
+    static const char *const lines[][8] = {
+        {"drover"},
+        {"drover", "mvoe"},
+        {"drover", "vm"},
+        {"drover", "vm", "strat"},
+        {"drover", "move"},
+        {"drover", "move", "web", "extra", "--to", "hv2.a"},
+        {"drover", "move", "web"},
+        {"drover", "move", "web", "--to", "10.0.0.1"},
+        {"drover", "move", "web", "--to", "hv2.a", "--disk", "disk0"},
+        {"drover", "move", "web", "--to", "hv2.a", "--max-blackout", "soon"},
+        {"drover", "move", "web", "--bogus"},
+        {"drover", "vm", "create", "web"},
+        {"drover", "vm", "create", "web", "--store=s", "--memory=4X"},
+        {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--disk=store=s"},
+        {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--disk=1G,stroe=s"},
+        {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--accel=xen"},
+        {"drover", "vm", "delete", "web"}, // stdin is no terminal
+        {"drover", "vm", "stop", "web", "--force", "--no-input"},
+        {"drover", "vm", "start", "web", "--host-is-dead"},
+        {"drover", "vm", "register", "web"},
+        {"drover", "store", "add", "s", "/srv"},
+        {"drover", "store", "add", "../s", "local:/srv"},
+        {"drover", "host", "set", "receive"},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(lines); i++) {
+        struct fake_run r;
+        struct command cmd = {NULL, {NULL}};
+        memcpy(cmd.argv, lines[i], sizeof lines[i]);
+        fake_run(&r, exec_drover, &cmd, NULL, 0);
+        if (r.status != 2)
+            fail_msg("line %zu gives %d: %s%s", i, r.status, r.out, r.err);
+        assert_string_equal(r.out, "");
+        assert_true(r.err[0]);
+    }
+}
+
+static void help_is_no_error(void **state)
+{
+    (void)state;
+    struct fake_run r;
+    RUN(&r, NULL, "--help");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "drover move web01 --to hv2");
+    RUN(&r, NULL, "vm", "--help");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "drover vm start");
+    RUN(&r, NULL, "move", "--help");
+    assert_int_equal(r.status, 0);
+    assert_true(strstr(r.out, "drover move web01") <
+                strstr(r.out, "--keep-source")); // examples first
+    RUN(&r, NULL, "--version");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "drover " DROVER_VERSION);
+}
+
+static void refusals_keep_the_agents_words(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {{"vm.start",
+                                                 "{\"error\":{\"code\":\"attention\",\"msg\":\"hv2 "
+                                                 "owns it\\u001b[31m\",\"hint\":\"look\"}}",
+                                                 {NULL}},
+                                                {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "vm", "start", "web");
+    assert_int_equal(r.status, DRV_EXIT_ATTENTION);
+    assert_string_equal(r.err, "drover: hv2 owns it?[31m\n  hint: look\n");
+    assert_string_equal(r.out, "");
+    RUN(&r, &agent, "vm", "start", "web", "--json");
+    DRV_AUTO_JSON json_t *j = json_loads(r.out, 0, NULL);
+    assert_string_equal(json_string_value(json_object_get(json_object_get(j, "error"), "code")),
+                        "attention");
+    fake_stop(&agent);
+}
+
+static void the_beginning_of_an_id_is_enough(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"move.list",
+         "{\"return\":[{\"move\":\"" ID
+         "\",\"vm\":\"web\",\"state\":\"active\",\"phase\":\"copy\"},"
+         "{\"move\":\"3f2b0000-1111-4222-8333-444455556666\"}]}",
+         {NULL}},
+        {"move.cancel", "{\"return\":{\"state\":\"cancelling\"}}", {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "cancel", "3f2a");
+    assert_int_equal(r.status, 0);
+    assert_has(fake_log(&agent), "move.cancel {\"move\":\"" ID "\"}\n");
+    RUN(&r, &agent, "cancel", "3f2"); // two
+    assert_int_equal(r.status, DRV_EXIT_USAGE);
+    RUN(&r, &agent, "cancel", "77");
+    assert_int_equal(r.status, DRV_EXIT_FAILED);
+    RUN(&r, &agent, "jobs");
+    assert_has(r.out, "3f2a81c0  web");
+    fake_stop(&agent);
+}
+
+static void settings_go_over_as_given(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"host.set",
+         "{\"return\":{\"settings\":{\"receive\":\"on\",\"move_networks\":\"10.0.0.0/8\"}}}",
+         {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "host", "set", "receive=yes", "move_networks=10.0.0.0/8");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "receive = on\n");
+    assert_string_equal(
+        fake_log(&agent),
+        "host.set {\"set\":{\"move_networks\":\"10.0.0.0/8\",\"receive\":\"yes\"}}\n");
+    fake_stop(&agent);
+}
+
+static void delete_needs_a_yes(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {{"vm.delete", "{\"return\":{}}", {NULL}}, {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "vm", "delete", "web");
+    assert_int_equal(r.status, 2);
+    assert_has(r.err, "--yes");
+    assert_string_equal(fake_log(&agent), "");
+    RUN(&r, &agent, "vm", "delete", "web", "--yes");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(fake_log(&agent), "vm.delete {\"keep_disks\":false,\"vm\":\"web\"}\n");
+    fake_stop(&agent);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_move_is_followed_to_its_result),
+        cmocka_unit_test(json_moves_are_events_and_a_result),
+        cmocka_unit_test(all_options_become_arguments),
+        cmocka_unit_test(detach_prints_the_id_alone),
+        cmocka_unit_test(ctrl_c_detaches_and_never_cancels),
+        cmocka_unit_test(a_dry_run_only_checks),
+        cmocka_unit_test(a_refused_move_lists_every_finding),
+        cmocka_unit_test(results_have_their_exit_status),
+        cmocka_unit_test(without_a_ticket_a_move_says_kinit),
+        cmocka_unit_test(lists_are_tables_tabs_or_json),
+        cmocka_unit_test(a_created_vm_is_asked_for_exactly),
+        cmocka_unit_test(usage_errors_are_2_and_ask_nobody),
+        cmocka_unit_test(help_is_no_error),
+        cmocka_unit_test(refusals_keep_the_agents_words),
+        cmocka_unit_test(the_beginning_of_an_id_is_enough),
+        cmocka_unit_test(settings_go_over_as_given),
+        cmocka_unit_test(delete_needs_a_yes),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
