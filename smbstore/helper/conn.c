@@ -23,22 +23,23 @@ static const char smb_conf[] = "[global]\n"
                                "client ipc min protocol = SMB3_11\n"
                                "client ipc max protocol = SMB3_11\n"
                                "name resolve order = host\n"
+                               "name cache timeout = 0\n"
                                "disable netbios = yes\n"
                                "load printers = no\n";
 
 // --- before connecting ---
 
-// libsmbclient reads one smb.conf per process, by name: give it ours, never the machine's or a
-// user's.
-static int set_configuration(struct drv_err *err)
+// Our settings, over those of the machine's smb.conf, which the library has read by then. (It has
+// no interest in SMB_CONF_PATH.)
+static int set_configuration(SMBCCTX *ctx, struct drv_err *err)
 {
-    int fd = memfd_create("drover-smb.conf", 0); // stays open: read again by name
+    DRV_AUTO_CLOSE int fd = memfd_create("drover-smb.conf", 0);
     if (fd < 0 || write(fd, smb_conf, sizeof smb_conf - 1) != (ssize_t)sizeof smb_conf - 1)
         return drv_err_os(err, errno, "smb.conf in memory");
     char name[64];
     snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    setenv("SMB_CONF_PATH", name, 1);
-    unsetenv("HOME");
+    if (smbc_setConfiguration(ctx, name) < 0)
+        return drv_err_os(err, errno, "libsmbclient: configuration");
     return 0;
 }
 
@@ -71,8 +72,7 @@ static void note_progress(void *arg, int level, const char *msg)
 int conn_init(struct conn *c, const struct ss_url *url, int timeout_ms, struct drv_err *err)
 {
     *c = (struct conn){.url = *url};
-    if (set_configuration(err) < 0)
-        return -1;
+    unsetenv("HOME"); // a user's .smb/smb.conf would be read
     c->ctx = smbc_new_context();
     if (!c->ctx)
         return drv_err_os(err, errno, "libsmbclient: new context");
@@ -87,7 +87,9 @@ int conn_init(struct conn *c, const struct ss_url *url, int timeout_ms, struct d
     smbc_setTimeout(c->ctx, timeout_ms);
     if (!smbc_init_context(c->ctx))
         return drv_err_os(err, errno, "libsmbclient: context");
-    // Only after smbc_init_context, which loads the configuration.
+    // Only after smbc_init_context, which loads the machine's configuration.
+    if (set_configuration(c->ctx, err) < 0)
+        return -1;
     if (!smbc_setOptionProtocols(c->ctx, "SMB3_11", "SMB3_11"))
         return drv_err(err, DRV_EINTERNAL, "libsmbclient does not know SMB3_11");
     smbc_setLogCallback(c->ctx, c, note_progress);

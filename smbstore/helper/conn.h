@@ -19,8 +19,7 @@ struct conn {
     char detail[256]; // last complaint of the libraries below while connecting
 };
 
-// Prepare a context; connects to nothing yet. Must be called once per process, before any other use
-// of libsmbclient: it makes the configuration that the library reads.
+// Prepare a context; connects to nothing yet. Once per process: it sets what the library reads.
 int conn_init(struct conn *c, const struct ss_url *url, int timeout_ms, struct drv_err *err);
 
 // Log on and open the share's folder; nothing to do when that has been done.

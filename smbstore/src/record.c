@@ -134,7 +134,7 @@ int ss_record_encode(const struct ss_record *r, uint8_t slot[SS_RECORD_SLOT_BYTE
     memcpy(h.magic, magic, sizeof magic);
     memset(slot, 0, SS_RECORD_SLOT_BYTES);
     memcpy(slot, &h, sizeof h);
-    memcpy(slot + sizeof h, text, len);
+    memcpy(slot + sizeof h, text, len); // NOLINT(bugprone-not-null-terminated-result): zeros follow
     h.crc = htole32(ss_crc32c(slot, SS_RECORD_SLOT_BYTES));
     memcpy(slot, &h, sizeof h);
     return 0;
