@@ -72,13 +72,17 @@ void ha_emit(struct ha_ctx *ctx, json_t *event);
 // The caller has gone: a handler that only streams may return. Any thread.
 bool ha_ctx_gone(const struct ha_ctx *ctx);
 
+// Unpack a call's args strictly: json_unpack's format for one object; missing, wrong and unknown
+// members are DRV_EINVAL, named. Use "I" for sizes.
+int ha_args(const json_t *args, struct drv_err *err, const char *fmt, ...);
+
 struct ha_call {
     const char *name;    // NULL ends a table
     unsigned who;        // enum ha_who flags
     bool needs_kerberos; // the actor must be a Kerberos identity
     bool on_loop;        // run on the loop thread: must not block. Otherwise on a worker thread
     // Returns the "return" value (new reference), or NULL with err set. args is an object,
-    // borrowed; check it with ha_args() of request.h.
+    // borrowed; check it with ha_args().
     json_t *(*run)(struct ha_ctx *ctx, const json_t *args, struct drv_err *err);
 };
 

@@ -280,7 +280,7 @@ static int check_image(struct ha_owner *o, unsigned disk, struct drv_err *err)
                         "somebody replaced the image (restored a copy?): put the original back");
 }
 
-int ha_owner_check_images(struct ha_owner *o, struct drv_err *err)
+int ha_owner_check_images(struct ha_owner *o, unsigned skip, struct drv_err *err)
 {
     if (!o->rec_valid)
         return drv_err(err, DRV_ESTATE, "the owner record was not read");
@@ -290,7 +290,7 @@ int ha_owner_check_images(struct ha_owner *o, struct drv_err *err)
         return drv_err(err, DRV_EATTENTION, "the owner record names %u images, the VM has %u disks",
                        o->rec.n_images, o->def.n_disks);
     for (unsigned i = 0; i < o->def.n_disks; i++)
-        if (check_image(o, i, err) < 0)
+        if (!(skip & (1u << i)) && check_image(o, i, err) < 0)
             return -1;
     return 0;
 }
@@ -364,6 +364,23 @@ static int not_ours(const struct ha_owner *o, struct drv_err *err)
     return 0;
 }
 
+// A record of this host's, all but its images.
+static struct ss_record new_record(const struct ha_owner *o, uint64_t epoch,
+                                   enum ss_record_state state, const char *home_store,
+                                   const char *home, const char *vm_json_sha256)
+{
+    struct ss_record r = {.epoch = epoch, .state = state};
+    r.stall_deadline_s = (unsigned)(drv_conf_int(o->ha->conf, "stall_deadline") / 1000);
+    DRV_COPY(r.vm, o->uuid);
+    DRV_COPY(r.host, o->ha->fqdn);
+    DRV_COPY(r.boot_id, o->ha->boot_id);
+    DRV_COPY(r.home_store, home_store);
+    DRV_COPY(r.home_path, home);
+    DRV_COPY(r.vm_json_sha256, vm_json_sha256);
+    drv_uuid_new(r.nonce);
+    return r;
+}
+
 int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
                     const char *home_store, const char *home, const char *vm_json_sha256,
                     struct drv_err *err)
@@ -378,17 +395,10 @@ int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
             return not_ours(o, err);
     }
     if (rc == 0) {
-        struct ss_record next = {.epoch = before + 1, .state = SS_REC_RUNNING};
-        next.stall_deadline_s = (unsigned)(drv_conf_int(o->ha->conf, "stall_deadline") / 1000);
-        DRV_COPY(next.vm, o->uuid);
-        DRV_COPY(next.host, o->ha->fqdn);
-        DRV_COPY(next.boot_id, o->ha->boot_id);
+        struct ss_record next =
+            new_record(o, before + 1, SS_REC_RUNNING, home_store, home, vm_json_sha256);
         DRV_COPY(next.instance, instance);
         DRV_COPY(next.move, move);
-        DRV_COPY(next.home_store, home_store);
-        DRV_COPY(next.home_path, home);
-        DRV_COPY(next.vm_json_sha256, vm_json_sha256);
-        drv_uuid_new(next.nonce);
         if (fill_images(o, &next, err) < 0)
             return 0;
         rc = write_next(o, &next, err);
@@ -403,6 +413,18 @@ int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
 }
 
 // --- rule 3 ---
+
+// Images first, then the record.
+static int close_all(struct ha_owner *o, struct drv_err *err)
+{
+    int rc = 0;
+    for (unsigned i = 0; i < o->n; i++)
+        if (o->disk_ix[i] >= 0 && ss_proc_release_image(o->procs[i], err) < 0)
+            rc = -1;
+    if (ss_proc_release_record(o->procs[o->record_ix], err) < 0)
+        rc = -1;
+    return rc;
+}
 
 int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char *to,
                      const char *move, bool *ret_written, struct drv_err *err)
@@ -421,13 +443,19 @@ int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char 
     *ret_written = rc != 0;
     if (rc != 1)
         return -1;
-    rc = 0;
-    for (unsigned i = 0; i < o->n; i++)
-        if (o->disk_ix[i] >= 0 && ss_proc_release_image(o->procs[i], err) < 0)
-            rc = -1;
-    if (ss_proc_release_record(o->procs[o->record_ix], err) < 0)
-        rc = -1;
-    return rc;
+    return close_all(o, err);
+}
+
+int ha_owner_create(struct ha_owner *o, const char *home_store, const char *home,
+                    const char *vm_json_sha256, struct drv_err *err)
+{
+    if (o->rec_valid)
+        return drv_err(err, DRV_EEXIST, "VM %s has an owner record already", o->uuid);
+    struct ss_record first = new_record(o, 1, SS_REC_STOPPED, home_store, home, vm_json_sha256);
+    if (fill_images(o, &first, err) < 0 || write_next(o, &first, err) != 1 ||
+        db_vm_epoch_raise(o->ha->db, o->uuid, 1, err) < 0)
+        return -1;
+    return close_all(o, err);
 }
 
 // --- after a lost session, and the gate's questions ---
@@ -462,7 +490,7 @@ int ha_owner_resume(struct ha_owner *o, const char *instance, struct drv_err *er
     if (known && o->rec.epoch > mine)
         return drv_err(err, DRV_EATTENTION, "fenced: %s owns the VM at epoch %llu, ours was %llu",
                        o->rec.host, (unsigned long long)o->rec.epoch, (unsigned long long)mine);
-    if (ha_owner_check_images(o, err) < 0)
+    if (ha_owner_check_images(o, 0, err) < 0)
         return -1;
     if (o->rec.state != SS_REC_RUNNING || strcmp(o->rec.host, o->ha->fqdn) != 0 ||
         strcmp(o->rec.instance, instance) != 0)

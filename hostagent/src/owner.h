@@ -41,7 +41,8 @@ int ha_owner_hold(struct ha_owner *o, bool create, struct drv_err *err);
 // Check what was read against the definition: the image set must be exactly def's SMB and local
 // disks (store and path), and the held files must be those the record names (volume and file id).
 // S07/attention otherwise. Also checks the highest epoch seen by this agent (I3).
-int ha_owner_check_images(struct ha_owner *o, struct drv_err *err);
+// skip: bit per disk that is not compared (a move's new images are not in the record yet).
+int ha_owner_check_images(struct ha_owner *o, unsigned skip, struct drv_err *err);
 // The commit: epoch+1, running here, this instance; flush; raise the db's epoch; promote all.
 // vm_json_sha256 of vm.<epoch+1>.json, written before. 1 = ours, 0 = proven not ours, -1 = unknown
 // (rule 5). move: the id of the move by which it is taken, "" otherwise.
@@ -52,6 +53,10 @@ int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
 // close images, then the record. ret_written: see mv_store_ports.release.
 int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char *to,
                      const char *move, bool *ret_written, struct drv_err *err);
+// A new VM, after ha_owner_hold(create): its first record, epoch 1, stopped, then all handles are
+// closed. vm_json_sha256: of vm.1.json, written before.
+int ha_owner_create(struct ha_owner *o, const char *home_store, const char *home,
+                    const char *vm_json_sha256, struct drv_err *err);
 // After a lost session (rule 4): new sessions, images first, then the record; all are held
 // afterwards.
 int ha_owner_reopen(struct ha_owner *o, struct drv_err *err);

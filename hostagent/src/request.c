@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "calls.h"
 #include "drover/util.h"
 #include "drover/wire.h"
 

@@ -19,8 +19,4 @@ struct ha_request {
 int ha_request_parse(const void *text, size_t len, struct ha_request *ret, struct drv_err *err);
 void ha_request_done(struct ha_request *r);
 
-// Unpack a call's args strictly: json_unpack's format for one object; missing, wrong and unknown
-// members are DRV_EINVAL, named. Use "I" for sizes.
-int ha_args(const json_t *args, struct drv_err *err, const char *fmt, ...);
-
 #endif

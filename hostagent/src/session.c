@@ -78,6 +78,8 @@ void ha_session_free(struct ha_session *s)
     s->link->session = NULL;
     ha_link_unref(s->link);
     leave_server(s);
+    if (s->peer && s->peer->id.is_host && s->server->ops->closed)
+        s->server->ops->closed(s->server->ha, s->peer);
     if (s->bev)
         bufferevent_free(s->bev);
     if (s->timer)

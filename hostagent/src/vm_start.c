@@ -133,7 +133,7 @@ static int own_and_run(struct ha_vm *vm, const struct ss_vmdef *def, const struc
     if (run->owner->rec.epoch != seen->epoch || strcmp(run->owner->rec.nonce, seen->nonce) != 0)
         return drv_err(err, DRV_EBUSY,
                        "another host changed the owner record meanwhile: try again");
-    if (ha_owner_check_images(run->owner, err) < 0)
+    if (ha_owner_check_images(run->owner, 0, err) < 0)
         return -1;
     run->qemu = ha_run_qemu(ha, def, false, ha_vm_handlers(vm, &handlers), err);
     if (!run->qemu)

@@ -100,7 +100,7 @@ void mv_publish(struct mv_job *job)
     p->cancelling = atomic_load(&job->cancel);
     p->committed = atomic_load(&job->committed);
     p->elapsed_ms = (drv_now_us() - job->t.begun) / 1000;
-    job->ports->host.progress(job->ctx, p);
+    job->ports->host->progress(job->ctx, p);
 }
 
 int64_t mv_blackout_left_ms(const struct mv_job *job)
@@ -112,8 +112,8 @@ json_t *mv_ask(struct mv_job *job, const char *phase, const char *step, json_t *
                int timeout_ms, struct drv_err *err)
 {
     json_t *ret = NULL;
-    if (job->ports->peer.enter(job->ctx, phase, step, args ? args : json_object(), timeout_ms, &ret,
-                               err) < 0)
+    if (job->ports->peer->enter(job->ctx, phase, step, args ? args : json_object(), timeout_ms,
+                                &ret, err) < 0)
         return NULL;
     return ret;
 }
@@ -134,7 +134,7 @@ static bool applies(const struct mv_phase *row, const struct mv_job *job)
 static int run_row(struct mv_job *job, unsigned i, struct drv_err *err)
 {
     const struct mv_phase *row = table[i];
-    const struct mv_journal_ports *journal = &job->ports->journal;
+    const struct mv_journal_ports *journal = job->ports->journal;
     job->progress.phase = row->name;
     job->progress.phase_no = i + 1;
     mv_publish(job);
@@ -166,13 +166,13 @@ static bool undo_rows(struct mv_job *job, unsigned last)
         if (!(job->begun_rows & (1u << i)) || (!row->src_undo && !row->dst_undo))
             continue;
         struct drv_err ignored = DRV_ERR_INIT, why = DRV_ERR_INIT;
-        job->ports->journal.phase_begin(job->ctx, row->name, true, &ignored);
+        job->ports->journal->phase_begin(job->ctx, row->name, true, &ignored);
         int rc = row->src_undo ? row->src_undo(job, &why) : 0;
         // Whether the destination could be told matters not: without a channel it abandons by
         // itself.
-        if (row->dst_undo && job->ports->peer.undo(job->ctx, row->name, &ignored) < 0)
+        if (row->dst_undo && job->ports->peer->undo(job->ctx, row->name, &ignored) < 0)
             drv_err_clear(&ignored);
-        job->ports->journal.phase_end(job->ctx, row->name, true, rc < 0 ? &why : NULL, &ignored);
+        job->ports->journal->phase_end(job->ctx, row->name, true, rc < 0 ? &why : NULL, &ignored);
         clean = clean && rc == 0;
     }
     return clean;
@@ -213,7 +213,7 @@ json_t *mv_job_enter(struct mv_job *job, const char *phase, const char *step, co
     int i = find_row(phase, err);
     if (i < 0)
         return NULL;
-    const struct mv_journal_ports *journal = &job->ports->journal;
+    const struct mv_journal_ports *journal = job->ports->journal;
     job->begun_rows |= 1u << i;
     job->progress.phase = table[i]->name;
     job->progress.phase_no = (unsigned)i + 1;
@@ -239,9 +239,9 @@ int mv_job_undo(struct mv_job *job, const char *phase, struct drv_err *err)
     if (!row->dst_undo || !(job->begun_rows & (1u << i)))
         return 0;
     struct drv_err why = DRV_ERR_INIT, ignored = DRV_ERR_INIT;
-    job->ports->journal.phase_begin(job->ctx, phase, true, &ignored);
+    job->ports->journal->phase_begin(job->ctx, phase, true, &ignored);
     int rc = row->dst_undo(job, &why);
-    job->ports->journal.phase_end(job->ctx, phase, true, rc < 0 ? &why : NULL, &ignored);
+    job->ports->journal->phase_end(job->ctx, phase, true, rc < 0 ? &why : NULL, &ignored);
     if (rc < 0)
         *err = why;
     else
@@ -249,11 +249,8 @@ int mv_job_undo(struct mv_job *job, const char *phase, struct drv_err *err)
     return rc;
 }
 
-int mv_job_abandon(struct mv_job *job, struct drv_err *err)
+int mv_undo_all(struct mv_job *job, struct drv_err *err)
 {
-    // The refusal is durable before anything is torn down: whoever asks later gets the same answer.
-    if (job->taking || job->ports->journal.refuse(job->ctx, err) < 0)
-        return drv_err(err, DRV_ESTATE, "the destination is taking over: it goes forward");
     int rc = 0;
     for (unsigned i = ROWS; i-- > 0;) {
         struct drv_err why = DRV_ERR_INIT;
@@ -264,6 +261,14 @@ int mv_job_abandon(struct mv_job *job, struct drv_err *err)
         }
     }
     return rc;
+}
+
+int mv_job_abandon(struct mv_job *job, struct drv_err *err)
+{
+    // The refusal is durable before anything is torn down: whoever asks later gets the same answer.
+    if (job->taking || job->ports->journal->refuse(job->ctx, err) < 0)
+        return drv_err(err, DRV_ESTATE, "the destination is taking over: it goes forward");
+    return mv_undo_all(job, err);
 }
 
 bool mv_job_taken(const struct mv_job *job)

@@ -54,6 +54,8 @@ void mv_publish(struct mv_job *job);
 // Ask the destination; NULL + err. args stolen, NULL allowed.
 json_t *mv_ask(struct mv_job *job, const char *phase, const char *step, json_t *args,
                int timeout_ms, struct drv_err *err);
+// Destination: undo all rows that it has begun, in reverse. The caller knows that it may.
+int mv_undo_all(struct mv_job *job, struct drv_err *err);
 json_t *mv_unknown_step(const char *phase, const char *step, struct drv_err *err);
 // Milliseconds left of the blackout limit; counts from STOP (I7).
 int64_t mv_blackout_left_ms(const struct mv_job *job);

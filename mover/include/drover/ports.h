@@ -144,11 +144,11 @@ struct mv_host_ports {
 };
 
 struct mv_ports {
-    struct mv_journal_ports journal;
-    struct mv_peer_ports peer;
-    struct mv_qemu_ports qemu;
-    struct mv_store_ports store;
-    struct mv_host_ports host;
+    const struct mv_journal_ports *journal;
+    const struct mv_peer_ports *peer;
+    const struct mv_qemu_ports *qemu;
+    const struct mv_store_ports *store;
+    const struct mv_host_ports *host;
 };
 
 #endif

@@ -48,7 +48,7 @@ static int src_start(struct mv_job *job, struct drv_err *err)
     DRV_AUTO_FREE void *owned = facts;
     struct drv_findings findings = {0};
     int64_t skew_ms = 0;
-    int rc = job->ports->host.facts(job->ctx, &facts[0], err);
+    int rc = job->ports->host->facts(job->ctx, &facts[0], err);
     if (rc == 0)
         rc = destination_facts(job, &facts[1], &skew_ms, err);
     if (rc == 0) {
@@ -68,7 +68,7 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
     (void)args;
     struct mv_facts *facts = drv_xcalloc(1, sizeof *facts);
     DRV_AUTO_FREE void *owned = facts;
-    if (job->ports->host.facts(job->ctx, facts, err) < 0)
+    if (job->ports->host->facts(job->ctx, facts, err) < 0)
         return NULL;
     return mv_facts_to_json(facts);
 }

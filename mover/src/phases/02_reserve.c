@@ -5,7 +5,7 @@
 
 static int src_start(struct mv_job *job, struct drv_err *err)
 {
-    if (job->ports->host.reserve(job->ctx, err) < 0)
+    if (job->ports->host->reserve(job->ctx, err) < 0)
         return -1;
     json_t *args =
         json_pack("{s:o, s:s}", "plan", mv_plan_to_json(&job->plan), "addr", job->endpoints.addr);
@@ -15,7 +15,7 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 
 static int src_undo(struct mv_job *job, struct drv_err *err)
 {
-    return job->ports->host.unreserve(job->ctx, err);
+    return job->ports->host->unreserve(job->ctx, err);
 }
 
 static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args,
@@ -27,7 +27,7 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
         drv_err(err, DRV_EINVAL, "reserve: \"addr\" is missing or too long");
         return NULL;
     }
-    return job->ports->host.reserve(job->ctx, err) < 0 ? NULL : json_object();
+    return job->ports->host->reserve(job->ctx, err) < 0 ? NULL : json_object();
 }
 
 const struct mv_phase mv_phase_reserve = {.name = "reserve",

@@ -22,8 +22,8 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
     (void)step;
     (void)args;
     const struct mv_ports *p = job->ports;
-    if (p->store.create_images(job->ctx, err) < 0 || p->store.open_stores(job->ctx, err) < 0 ||
-        p->qemu.incoming_start(job->ctx, &job->endpoints, err) < 0)
+    if (p->store->create_images(job->ctx, err) < 0 || p->store->open_stores(job->ctx, err) < 0 ||
+        p->qemu->incoming_start(job->ctx, &job->endpoints, err) < 0)
         return NULL;
     return json_pack("{s:I}", "disk_port", (json_int_t)job->endpoints.disk_port);
 }
@@ -32,11 +32,11 @@ static int dst_undo(struct mv_job *job, struct drv_err *err)
 {
     const struct mv_ports *p = job->ports;
     struct drv_err later = DRV_ERR_INIT;
-    int rc = p->qemu.quit(job->ctx, err);
+    int rc = p->qemu->quit(job->ctx, err);
     // The images go last, when nothing can write to them any more, but they go in any case.
-    if (p->store.close_stores(job->ctx, rc < 0 ? &later : err) < 0)
+    if (p->store->close_stores(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
-    if (p->store.delete_images(job->ctx, rc < 0 ? &later : err) < 0)
+    if (p->store->delete_images(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
     return rc;
 }

@@ -22,7 +22,7 @@ static int poll_mirrors(struct mv_job *job, bool *ret_ready, uint64_t *ret_done,
         if (!d->moves)
             continue;
         struct mv_mirror m = {0};
-        if (job->ports->qemu.mirror_poll(job->ctx, d, &m, err) < 0)
+        if (job->ports->qemu->mirror_poll(job->ctx, d, &m, err) < 0)
             return -1;
         if (m.failed)
             return drv_err(err, DRV_EPEER, "copying disk %s failed: %s", d->id, m.error);
@@ -64,10 +64,10 @@ static int wait_ready(struct mv_job *job, struct drv_err *err)
             limit = job->bandwidth_bps;
             for (unsigned i = 0; i < job->plan.n_disks; i++)
                 if (job->plan.disks[i].moves &&
-                    job->ports->qemu.mirror_limit(job->ctx, &job->plan.disks[i], limit, err) < 0)
+                    job->ports->qemu->mirror_limit(job->ctx, &job->plan.disks[i], limit, err) < 0)
                     return -1;
         }
-        job->ports->qemu.wait_change(job->ctx, POLL_MS);
+        job->ports->qemu->wait_change(job->ctx, POLL_MS);
     }
 }
 
@@ -75,8 +75,8 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 {
     for (unsigned i = 0; i < job->plan.n_disks; i++)
         if (job->plan.disks[i].moves &&
-            job->ports->qemu.mirror_start(job->ctx, &job->plan.disks[i], &job->endpoints,
-                                          job->bandwidth_bps, err) < 0)
+            job->ports->qemu->mirror_start(job->ctx, &job->plan.disks[i], &job->endpoints,
+                                           job->bandwidth_bps, err) < 0)
             return -1;
     return wait_ready(job, err);
 }
@@ -86,7 +86,7 @@ static int src_undo(struct mv_job *job, struct drv_err *err)
     int rc = 0;
     for (unsigned i = 0; i < job->plan.n_disks; i++)
         if (job->plan.disks[i].moves &&
-            job->ports->qemu.mirror_abort(job->ctx, &job->plan.disks[i], rc ? NULL : err) < 0)
+            job->ports->qemu->mirror_abort(job->ctx, &job->plan.disks[i], rc ? NULL : err) < 0)
             rc = -1;
     return rc;
 }

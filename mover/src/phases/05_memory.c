@@ -75,7 +75,7 @@ static int steer(struct mv_job *job, struct watch *w, const struct mv_migration 
         return 0;
     w->limit_ms = want_ms;
     w->bandwidth_bps = job->bandwidth_bps;
-    return job->ports->qemu.migrate_limits(job->ctx, w->limit_ms, w->bandwidth_bps, err);
+    return job->ports->qemu->migrate_limits(job->ctx, w->limit_ms, w->bandwidth_bps, err);
 }
 
 static int check_stall(struct watch *w, const struct mv_migration *m, const struct mv_job *job,
@@ -97,7 +97,7 @@ static int wait_pause(struct mv_job *job, struct watch *w, struct drv_err *err)
 {
     for (;;) {
         struct mv_migration *m = &job->memory;
-        if (mv_check_cancel(job, err) < 0 || job->ports->qemu.migrate_poll(job->ctx, m, err) < 0)
+        if (mv_check_cancel(job, err) < 0 || job->ports->qemu->migrate_poll(job->ctx, m, err) < 0)
             return -1;
         mv_publish(job);
         switch (m->state) {
@@ -117,7 +117,7 @@ static int wait_pause(struct mv_job *job, struct watch *w, struct drv_err *err)
             return drv_err(err, DRV_EPEER, "sending memory failed: %s",
                            m->error[0] ? m->error : "the destination's QEMU ended the stream");
         }
-        job->ports->qemu.wait_change(job->ctx, POLL_MS);
+        job->ports->qemu->wait_change(job->ctx, POLL_MS);
     }
 }
 
@@ -133,13 +133,13 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 
     // Rule 9: from here to the release an outage of the store must not last longer than the
     // blackout.
-    if (job->ports->store.patience(job->ctx, (int)job->max_blackout_ms, err) < 0)
+    if (job->ports->store->patience(job->ctx, (int)job->max_blackout_ms, err) < 0)
         return -1;
     struct watch w = {.limit_ms = first_limit_ms(job),
                       .bandwidth_bps = job->bandwidth_bps,
                       .last_change_ms = drv_now_ms()};
-    if (job->ports->qemu.migrate_start(job->ctx, &job->endpoints, w.limit_ms, w.bandwidth_bps,
-                                       err) < 0)
+    if (job->ports->qemu->migrate_start(job->ctx, &job->endpoints, w.limit_ms, w.bandwidth_bps,
+                                        err) < 0)
         return -1;
     return wait_pause(job, &w, err);
 }
@@ -147,8 +147,8 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 static int src_undo(struct mv_job *job, struct drv_err *err)
 {
     struct drv_err ignored = DRV_ERR_INIT;
-    int rc = job->ports->qemu.migrate_cancel(job->ctx, err);
-    job->ports->store.patience(job->ctx, 0, &ignored);
+    int rc = job->ports->qemu->migrate_cancel(job->ctx, err);
+    job->ports->store->patience(job->ctx, 0, &ignored);
     return rc;
 }
 
@@ -157,7 +157,7 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
 {
     (void)step;
     (void)args;
-    if (job->ports->qemu.incoming_listen(job->ctx, &job->endpoints, err) < 0)
+    if (job->ports->qemu->incoming_listen(job->ctx, &job->endpoints, err) < 0)
         return NULL;
     return json_pack("{s:I}", "memory_port", (json_int_t)job->endpoints.memory_port);
 }

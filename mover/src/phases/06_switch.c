@@ -28,7 +28,7 @@ static int finish_mirrors(struct mv_job *job, struct drv_err *err)
             continue;
         if (left <= 0)
             return out_of_time(job, "finishing the disk copies", err);
-        if (job->ports->qemu.mirror_finish(job->ctx, d, (int)left, err) < 0)
+        if (job->ports->qemu->mirror_finish(job->ctx, d, (int)left, err) < 0)
             return -1;
         any = true;
     }
@@ -45,7 +45,7 @@ static int wait_sent(struct mv_job *job, struct drv_err *err)
 {
     for (;;) {
         struct mv_migration *m = &job->memory;
-        if (mv_check_cancel(job, err) < 0 || job->ports->qemu.migrate_poll(job->ctx, m, err) < 0)
+        if (mv_check_cancel(job, err) < 0 || job->ports->qemu->migrate_poll(job->ctx, m, err) < 0)
             return -1;
         if (m->state == MV_MIG_COMPLETED)
             return 0;
@@ -54,7 +54,7 @@ static int wait_sent(struct mv_job *job, struct drv_err *err)
                            m->error[0] ? m->error : "the destination's QEMU ended the stream");
         if (mv_blackout_left_ms(job) <= 0)
             return out_of_time(job, "sending the last memory", err);
-        job->ports->qemu.wait_change(job->ctx, POLL_MS);
+        job->ports->qemu->wait_change(job->ctx, POLL_MS);
     }
 }
 
@@ -71,7 +71,7 @@ static int wait_loaded(struct mv_job *job, struct drv_err *err)
 
 static int src_start(struct mv_job *job, struct drv_err *err)
 {
-    job->t.stopped = job->ports->qemu.stopped_at_us(job->ctx);
+    job->t.stopped = job->ports->qemu->stopped_at_us(job->ctx);
     if (!job->t.stopped)
         job->t.stopped = drv_now_us();
     job->predicted_ms =
@@ -79,7 +79,7 @@ static int src_start(struct mv_job *job, struct drv_err *err)
     if (finish_mirrors(job, err) < 0)
         return -1;
     job->t.disks_done = drv_now_us();
-    if (job->ports->qemu.migrate_continue(job->ctx, err) < 0 || wait_sent(job, err) < 0)
+    if (job->ports->qemu->migrate_continue(job->ctx, err) < 0 || wait_sent(job, err) < 0)
         return -1;
     job->t.sent = drv_now_us();
     if (wait_loaded(job, err) < 0)
@@ -89,7 +89,7 @@ static int src_start(struct mv_job *job, struct drv_err *err)
         return -1;
     if (mv_blackout_left_ms(job) <= 0)
         return out_of_time(job, "the hand-over", err);
-    int rc = job->ports->store.release(job->ctx, &job->released, err);
+    int rc = job->ports->store->release(job->ctx, &job->released, err);
     job->t.released = drv_now_us();
     return rc;
 }
@@ -102,7 +102,7 @@ static int src_undo(struct mv_job *job, struct drv_err *err)
         return 0;
     for (int pause_ms = 200;; pause_ms = pause_ms < 5000 ? pause_ms * 2 : 5000) {
         struct drv_err why = DRV_ERR_INIT;
-        int rc = job->ports->store.take_back(job->ctx, &why);
+        int rc = job->ports->store->take_back(job->ctx, &why);
         if (rc == 1) {
             job->released = false;
             return 0;
@@ -119,7 +119,7 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
                         struct drv_err *err)
 {
     if (!strcmp(step, "disks"))
-        return job->ports->qemu.incoming_disks_done(job->ctx, err) < 0 ? NULL : json_object();
+        return job->ports->qemu->incoming_disks_done(job->ctx, err) < 0 ? NULL : json_object();
     if (strcmp(step, "loaded") != 0)
         return mv_unknown_step("switch", step, err);
     json_int_t ms = json_integer_value(json_object_get(args, "timeout_ms"));
@@ -127,7 +127,8 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
         drv_err(err, DRV_EINVAL, "switch: \"timeout_ms\" must be 1 to 600000");
         return NULL;
     }
-    return job->ports->qemu.incoming_wait_loaded(job->ctx, (int)ms, err) < 0 ? NULL : json_object();
+    return job->ports->qemu->incoming_wait_loaded(job->ctx, (int)ms, err) < 0 ? NULL
+                                                                              : json_object();
 }
 
 const struct mv_phase mv_phase_switch = {

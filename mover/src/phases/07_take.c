@@ -19,14 +19,14 @@ static int settle(struct mv_job *job, struct drv_err *why)
     for (int pause_ms = 200;; pause_ms = pause_ms < 5000 ? pause_ms * 2 : 5000) {
         char word[16] = "";
         struct drv_err ignored = DRV_ERR_INIT;
-        if (job->ports->peer.status(job->ctx, word, sizeof word, &ignored) < 0)
+        if (job->ports->peer->status(job->ctx, word, sizeof word, &ignored) < 0)
             word[0] = '\0';
         if (!strcmp(word, "taken"))
             return 1;
         // While it is busy taking, its own outcome comes soon; racing it would only undo its work.
         if (strcmp(word, "taking") != 0) {
             struct drv_err back = DRV_ERR_INIT;
-            int rc = job->ports->store.take_back(job->ctx, &back);
+            int rc = job->ports->store->take_back(job->ctx, &back);
             if (rc >= 0) {
                 if (rc == 1)
                     job->released = false;
@@ -61,25 +61,34 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 
 // --- destination ---
 
+// 1 = committed, 0 = proven that it never was, -1 = could not even be tried.
 static int commit(struct mv_job *job, struct drv_err *err)
 {
-    if (job->ports->journal.taking(job->ctx, err) < 0)
+    if (job->ports->journal->taking(job->ctx, err) < 0)
         return -1;
     job->taking = true;
     for (int pause_ms = 200;; pause_ms = pause_ms < 5000 ? pause_ms * 2 : 5000) {
         struct drv_err why = DRV_ERR_INIT;
-        int rc = job->ports->store.take_commit(job->ctx, &why);
-        if (rc == 1) {
-            job->taken = true;
-            return 0;
-        }
-        if (rc == 0) { // proven: the epoch write never counted
-            job->taking = false;
+        int rc = job->ports->store->take_commit(job->ctx, &why);
+        job->taken = rc == 1;
+        job->taking = rc != 0;
+        if (rc == 0)
             *err = why;
-            return -1;
-        }
+        if (rc >= 0)
+            return rc;
         drv_sleep_ms(pause_ms);
     }
+}
+
+// Torn down before the source hears of it, which then takes the VM back.
+static json_t *give_up(struct mv_job *job, bool proven)
+{
+    struct drv_err ignored = DRV_ERR_INIT;
+    if (proven)
+        mv_undo_all(job, &ignored);
+    else
+        mv_job_abandon(job, &ignored);
+    return NULL;
 }
 
 static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args,
@@ -88,16 +97,16 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
     (void)step;
     (void)args;
     int64_t t0 = drv_now_us();
-    if (job->ports->store.take_hold(job->ctx, err) < 0 || commit(job, err) < 0) {
-        struct drv_err ignored = DRV_ERR_INIT;
-        mv_job_abandon(job, &ignored); // refused, durably; the source then takes the VM back
-        return NULL;
-    }
+    if (job->ports->store->take_hold(job->ctx, err) < 0)
+        return give_up(job, false);
+    int rc = commit(job, err);
+    if (rc != 1)
+        return give_up(job, rc == 0);
     int64_t t1 = drv_now_us();
-    if (job->ports->qemu.cont(job->ctx, err) < 0)
+    if (job->ports->qemu->cont(job->ctx, err) < 0)
         return NULL;
     int64_t t2 = drv_now_us();
-    job->ports->host.vm_arrived(job->ctx);
+    job->ports->host->vm_arrived(job->ctx);
     return json_pack("{s:f, s:f}", "take_ms", (double)(t1 - t0) / 1000, "resume_ms",
                      (double)(t2 - t1) / 1000);
 }

@@ -16,7 +16,7 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
     (void)step;
     (void)args;
     char state[32] = "";
-    if (job->ports->qemu.run_state(job->ctx, state, sizeof state, err) < 0)
+    if (job->ports->qemu->run_state(job->ctx, state, sizeof state, err) < 0)
         return NULL;
     if (strcmp(state, "running") != 0) {
         drv_err(err, DRV_EATTENTION, "the VM is %s at the destination", state);

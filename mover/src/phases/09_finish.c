@@ -7,16 +7,16 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 {
     const struct mv_ports *p = job->ports;
     struct drv_err later = DRV_ERR_INIT;
-    int rc = p->qemu.quit(job->ctx, err);
-    if (p->store.close_stores(job->ctx, rc < 0 ? &later : err) < 0)
+    int rc = p->qemu->quit(job->ctx, err);
+    if (p->store->close_stores(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
-    if (p->store.retire_images(job->ctx, rc < 0 ? &later : err) < 0)
+    if (p->store->retire_images(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
-    p->host.vm_left(job->ctx);
+    p->host->vm_left(job->ctx);
     DRV_AUTO_JSON json_t *reply = mv_ask(job, "finish", "", NULL, 60000, rc < 0 ? &later : err);
     if (!reply)
         rc = -1;
-    if (p->host.unreserve(job->ctx, rc < 0 ? &later : err) < 0)
+    if (p->host->unreserve(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
     return rc < 0 ? drv_err_prefix(err, "the VM runs on %s, but clean-up failed", job->plan.to) : 0;
 }
@@ -26,8 +26,8 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
 {
     (void)step;
     (void)args;
-    if (job->ports->store.write_definition(job->ctx, err) < 0 ||
-        job->ports->host.unreserve(job->ctx, err) < 0)
+    if (job->ports->store->write_definition(job->ctx, err) < 0 ||
+        job->ports->host->unreserve(job->ctx, err) < 0)
         return NULL;
     return json_object();
 }

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A move as the agent sees it: the mover's job plus what its ports need on this host.
+#ifndef HOSTAGENT_MOVE_H
+#define HOSTAGENT_MOVE_H
+
+#include <pthread.h>
+
+#include "agent.h"
+#include "calls.h"
+#include "drover/client.h"
+#include "drover/delegation.h"
+#include "drover/mover.h"
+
+enum { HA_KEY_BYTES = 32 };
+
+struct ha_move {
+    struct ha_move *next; // loop thread
+    struct ha *ha;
+    struct mv_job *job;
+    struct mv_plan plan;
+    bool source;
+    char decision[1024]; // how it was authorised, for the journal
+    // Loop thread: what attached clients see.
+    json_t *progress; // last event
+    unsigned progress_seq;
+    json_t *result; // set once, at the end
+    bool over; // nothing more will happen here; kept for a while so that late askers get the result
+    int64_t over_ms;
+    // Procedure's own (source: the move's thread; destination: one peer call at a time).
+    struct ha_vm *vm;             // locked while the move lasts
+    struct ha_peer *user;         // source: whose ticket authorises it; dropped after reserve
+    struct drv_client *channel;   // source
+    struct ha_peer *channel_peer; // destination: the host channel it was reserved on
+    uint8_t memory_key[HA_KEY_BYTES], disk_key[HA_KEY_BYTES];
+    bool have_keys;
+    unsigned users;       // procedures that use it (loop thread)
+    bool journalled;      // has its row in the journal
+    bool reserved;        // counts in the host's slots (loop thread)
+    bool added_vm;        // destination: the VM was not known here before
+    bool arrived;         // destination: it runs here
+    unsigned created;     // destination: bit per disk whose image this move made
+    char json_sha256[65]; // destination: of vm.<epoch+1>.json
+    bool migrating;       // source: migrate was sent
+    unsigned mirrors;     // source: bit per disk with a mirror
+    uint64_t event_seq;   // QMP events seen so far
+    pthread_mutex_t step; // destination: peer calls and the end of the channel take turns
+};
+
+// --- move.c ---
+struct ha_move *ha_move_new(struct ha *ha, const struct mv_plan *plan, bool source);
+struct ha_move *ha_move_find(struct ha *ha, const char *id); // loop thread
+// Any thread: find it and keep it in memory until ha_move_put(). NULL: not in memory.
+struct ha_move *ha_move_get(struct ha *ha, const char *id);
+void ha_move_put(struct ha_move *m); // NULL allowed
+unsigned ha_moves_active(struct ha *ha, bool with_disks); // any thread
+void ha_move_over(struct ha_move *m, json_t *result);     // any thread; result stolen, NULL allowed
+void ha_move_show(struct ha_move *m, json_t *event);      // any thread; stolen
+// Source, worker thread: the whole move from opening the channel to the end.
+void ha_move_main(void *move);
+// Destination, step lock held: the move is over here; the VM's lock is given back.
+void ha_move_end_destination(struct ha_move *m, enum db_move_state state);
+// Destination, loop thread: a host channel closed; its unfinished moves are abandoned.
+void ha_moves_channel_closed(struct ha *ha, const struct ha_peer *peer);
+extern const struct mv_ports ha_move_ports;
+
+// --- move_plan.c ---
+struct ha_move_request {
+    char vm[SS_NAME_MAX], to[MV_HOST_MAX], storage[SS_NAME_MAX]; // storage "" or "keep" = stay
+    const json_t *disks, *network;                               // objects or NULL
+    uint32_t max_blackout_ms;
+    uint64_t bandwidth_bps;
+    int64_t keep_source_s;
+    bool keep_source_set;
+};
+int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err);
+// Build the plan for a locked VM. user: principal.
+int ha_move_plan(struct ha_vm *vm, const struct ha_move_request *rq, const char *user,
+                 struct mv_plan *ret, struct drv_err *err);
+
+// --- move_channel.c ---
+// Open the host channel to `to` and prove the user inside it. Errors carry K, D, A or R ids.
+struct drv_client *ha_channel_open(struct ha *ha, const char *to, struct ha_peer *user,
+                                   struct drv_err *err);
+
+// --- move_facts.c ---
+// Facts of this host about a plan. vm: the VM at the source, NULL at the destination. user: asked
+// for at the source when not NULL (as the user at each SMB store).
+int ha_facts(struct ha *ha, const struct mv_plan *plan, struct ha_vm *vm, struct ha_peer *user,
+             struct mv_facts *ret, struct drv_err *err);
+
+// --- move_qemu.c, move_store.c ---
+extern const struct mv_qemu_ports ha_move_qemu_ports;
+extern const struct mv_store_ports ha_move_store_ports;
+// Derive the stream keys from the channel's context (both sides get the same).
+int ha_move_keys(struct ha_move *m, struct drv_gss *channel, struct drv_err *err);
+
+#endif

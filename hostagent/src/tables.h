@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The call tables by topic; droverd serves them all. Each ends with a row without a name.
+#ifndef HOSTAGENT_TABLES_H
+#define HOSTAGENT_TABLES_H
+
+#include "calls.h"
+
+extern const struct ha_call ha_calls_host[], ha_calls_store[], ha_calls_vm[], ha_calls_move[],
+    ha_calls_peer[];
+
+#endif
