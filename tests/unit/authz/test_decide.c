@@ -274,6 +274,21 @@ static void the_fix_names_the_group_to_join(void **state)
     }
 }
 
+static void a_host_that_another_one_passed_on_opens_no_channel(void **state)
+{
+    (void)state;
+    char group[1][AZ_SID_LEN];
+    struct az_identity host;
+    struct az_roles roles;
+    struct az_decision d;
+    fill(&host, HV1, BY_HV3, group);
+    assert_int_equal(az_roles_parse(ROLES, &roles, NULL), 0);
+    const struct az_policy policy = {.fqdn = ME, .receive = true, .roles = &roles};
+    const struct az_actor actor = {.host = &host};
+    assert_false(az_decide(&policy, AZ_PEER, &actor, &d));
+    assert_string_equal(d.id, "A04");
+}
+
 static void a_refusal_becomes_an_error_with_id_and_hint(void **state)
 {
     (void)state;
@@ -294,6 +309,7 @@ int main(void)
         cmocka_unit_test(every_refusal_says_what_and_what_to_do),
         cmocka_unit_test(the_audit_text_names_user_role_group_and_host),
         cmocka_unit_test(the_fix_names_the_group_to_join),
+        cmocka_unit_test(a_host_that_another_one_passed_on_opens_no_channel),
         cmocka_unit_test(a_refusal_becomes_an_error_with_id_and_hint),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

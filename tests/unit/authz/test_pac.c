@@ -9,6 +9,15 @@
 
 #include <cmocka.h>
 
+// clang-format off
+#include <talloc.h>
+#include <core/ntstatus.h>
+#include <core/werror.h>
+#include <util/data_blob.h>
+#include <util/time.h>
+#include <gen_ndr/ndr_krb5pac.h>
+// clang-format on
+
 #include "drover/authz.h"
 #include "drover/util.h"
 #include "pac_fixtures.h"
@@ -164,14 +173,53 @@ static void counts_beyond_the_buffer_are_refused(void **state)
     assert_int_equal(try(az_pac_logon_info, bytes, len, NULL), 0);
 }
 
-static void an_oversized_or_empty_buffer_is_refused_unread(void **state)
+static void an_oversized_or_empty_buffer_is_refused(void **state)
 {
     (void)state;
-    uint8_t *big DRV_AUTO_FREE = drv_xcalloc(1, AZ_PAC_BUFFER_MAX + 1);
-    struct az_identity id AZ_AUTO_IDENTITY = {0};
-    assert_int_equal(az_pac_logon_info(big, AZ_PAC_BUFFER_MAX + 1, &id, NULL), -1);
-    assert_int_equal(az_pac_logon_info(NULL, 0, &id, NULL), -1);
-    assert_int_equal(az_pac_delegation_info(big, 0, &id, NULL), -1);
+    // Trailing bytes are allowed, so the size alone decides here.
+    uint8_t *alice DRV_AUTO_FREE = NULL, *big DRV_AUTO_FREE = drv_xcalloc(1, AZ_PAC_BUFFER_MAX + 1);
+    size_t len = unhex(pac_alice, &alice);
+    memcpy(big, alice, len);
+    assert_int_equal(try(az_pac_logon_info, big, AZ_PAC_BUFFER_MAX, NULL), 0);
+    assert_int_equal(try(az_pac_logon_info, big, AZ_PAC_BUFFER_MAX + 1, NULL), -1);
+    assert_int_equal(try(az_pac_logon_info, big, 0, NULL), -1);
+    assert_int_equal(try(az_pac_delegation_info, big, 0, NULL), -1);
+}
+
+// A ticket for drover/hv2 that went through n hosts, decoded.
+static int decode_chain(unsigned n, struct az_identity *ret)
+{
+    struct lsa_String hosts[AZ_TRANSITED_MAX + 1];
+    struct PAC_CONSTRAINED_DELEGATION chain = {
+        .proxy_target.string = "drover/hv2.drover.test",
+        .num_transited_services = n,
+        .transited_services = hosts,
+    };
+    union PAC_INFO pac = {.constrained_delegation.info = &chain};
+    TALLOC_CTX *mem = talloc_new(NULL);
+    DATA_BLOB blob;
+    for (unsigned i = 0; i < n; i++)
+        hosts[i].string = talloc_asprintf(mem, "HV%u$@DROVER.TEST", i + 1);
+    assert_int_equal(ndr_push_union_blob(&blob, mem, &pac, PAC_TYPE_CONSTRAINED_DELEGATION,
+                                         (ndr_push_flags_fn_t)ndr_push_PAC_INFO),
+                     NDR_ERR_SUCCESS);
+    int rc = az_pac_delegation_info(blob.data, blob.length, ret, NULL);
+    talloc_free(mem);
+    return rc;
+}
+
+static void a_chain_of_hosts_is_kept_in_order_up_to_the_limit(void **state)
+{
+    (void)state;
+    struct az_identity id = {0};
+    assert_int_equal(decode_chain(AZ_TRANSITED_MAX, &id), 0);
+    assert_int_equal(id.n_transited, AZ_TRANSITED_MAX);
+    assert_string_equal(id.transited[0], "HV1$@DROVER.TEST");
+    assert_string_equal(id.transited[AZ_TRANSITED_MAX - 1], "HV8$@DROVER.TEST");
+    struct az_identity longer = {0};
+    assert_int_equal(decode_chain(AZ_TRANSITED_MAX + 1, &longer), -1);
+    assert_false(longer.delegated);
+    assert_int_equal(decode_chain(0, &longer), -1);
 }
 
 static void one_kind_of_buffer_is_not_taken_for_the_other(void **state)
@@ -194,7 +242,8 @@ int main(void)
         cmocka_unit_test(a_buffer_cut_off_anywhere_is_refused),
         cmocka_unit_test(no_single_wrong_byte_breaks_the_decoder),
         cmocka_unit_test(counts_beyond_the_buffer_are_refused),
-        cmocka_unit_test(an_oversized_or_empty_buffer_is_refused_unread),
+        cmocka_unit_test(an_oversized_or_empty_buffer_is_refused),
+        cmocka_unit_test(a_chain_of_hosts_is_kept_in_order_up_to_the_limit),
         cmocka_unit_test(one_kind_of_buffer_is_not_taken_for_the_other),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

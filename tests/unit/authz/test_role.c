@@ -153,7 +153,9 @@ static void hosts_and_roles_do_not_mix(void **state)
     struct az_identity admin AZ_AUTO_IDENTITY = member_of(D "-512");
     assert_int_equal(az_roles_parse("hosts=" D "-1112,admin=" D "-512", &roles, NULL), 0);
     assert_true(az_is_host(&roles, &host));
-    assert_int_equal(az_role_of(&roles, &host, NULL), AZ_NONE);
+    const struct az_role_entry *entry = NULL;
+    assert_int_equal(az_role_of(&roles, &host, &entry), AZ_NONE);
+    assert_null(entry);
     assert_false(az_is_host(&roles, &admin));
 }
 

@@ -166,6 +166,11 @@ static void a_cache_that_cannot_be_written_is_an_error(void **state)
     assert_int_equal(write_ticket(e, "krbtgt/X.TEST@X.TEST", 1000, &err), -1);
     DRV_COPY(e->dir, real);
     assert_int_equal(err.code, DRV_ENOTFOUND);
+
+    char *path DRV_AUTO_FREE = in(e, "cc"); // a folder in its place: the rename fails
+    assert_int_equal(mkdir(path, 0700), 0);
+    assert_int_equal(write_ticket(e, "krbtgt/X.TEST@X.TEST", 1000, NULL), -1);
+    assert_int_equal(rmdir(path), 0); // and teardown finds no temporary file
 }
 
 static void the_lifetime_is_what_is_left_of_the_ticket(void **state)
