@@ -34,7 +34,7 @@ int dg_sid_text(const void *data, size_t len, char ret[DG_SID_LEN])
         authority = authority << 8 | b[i];
     size_t used = (size_t)snprintf(ret, DG_SID_LEN, "S-1-%llu", (unsigned long long)authority);
     for (unsigned i = 0; i < b[1] && used < DG_SID_LEN; i++) {
-        const uint8_t *s = b + 8 + 4 * i; // little-endian
+        const uint8_t *s = b + 8 + (size_t)4 * i; // little-endian
         uint32_t sub =
             (uint32_t)s[0] | (uint32_t)s[1] << 8 | (uint32_t)s[2] << 16 | (uint32_t)s[3] << 24;
         used += (size_t)snprintf(ret + used, DG_SID_LEN - used, "-%u", sub);
