@@ -8,6 +8,7 @@
 #include "drover/err.h"
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { HA_PROBE_MAX_NAMES = 512, HA_PROBE_NAME = 48 };
 
@@ -22,12 +23,15 @@ struct ha_probe {
     char cpus_kvm[HA_PROBE_MAX_NAMES][HA_PROBE_NAME];
 };
 
-// Probe with emulator (NULL = "qemu-system-x86_64"). cache_path: file to keep the answer in (NULL =
-// none). Returns a heap object (free()). NULL: DRV_ENOTFOUND (no QEMU), DRV_EPEER, DRV_ETIMEDOUT.
-struct ha_probe *ha_probe_run(const char *emulator, const char *cache_path, struct drv_err *err);
+// Probe with emulator (NULL = "qemu-system-x86_64"), run as uid and gid (0 = ours): as QEMU will
+// run, since who may open /dev/kvm is part of the question. cache_path: file to keep the answer in
+// (NULL = none). Returns a heap object (free()). NULL: DRV_ENOTFOUND (no QEMU), DRV_EPEER,
+// DRV_ETIMEDOUT.
+struct ha_probe *ha_probe_run(const char *emulator, uid_t uid, gid_t gid, const char *cache_path,
+                              struct drv_err *err);
 
 bool ha_probe_has_machine(const struct ha_probe *p, const char *machine);
-// accel "kvm" or "tcg". The alias of a versioned model ("Nehalem" for "Nehalem-v1") counts as well.
+// accel "kvm" or "tcg". Without KVM no model counts for it.
 bool ha_probe_has_cpu(const struct ha_probe *p, const char *accel, const char *model);
 
 // /proc/meminfo in KiB: all of it, and what could be used without swapping.

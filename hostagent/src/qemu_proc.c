@@ -92,7 +92,9 @@ void ha_qemu_last_words(const char *dir, char *out, size_t size)
     const char *text =
         strstr(line, "qemu-system-"); // after the time stamp: "qemu-system-x86_64: …"
     const char *colon = text ? strstr(text, ": ") : NULL;
-    drv_copy(out, size, colon ? colon + 2 : line);
+    const char *words = colon ? colon + 2 : line;
+    const char *json_end = strstr(words, "}: "); // it repeats a whole -blockdev before the reason
+    drv_copy(out, size, words[0] == '-' && json_end ? json_end + 3 : words);
 }
 
 int ha_qemu_sweep(const char *dir, struct drv_err *err)

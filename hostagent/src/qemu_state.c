@@ -3,6 +3,7 @@
 #include "qemu_state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -39,7 +40,8 @@ int ha_state_write(const struct ha_qemu *h, struct drv_err *err)
     DRV_AUTO_JSON json_t *j = encode(h);
     if (!j)
         return drv_err(err, DRV_EINTERNAL, "cannot encode %s", path);
-    DRV_AUTO_FILE FILE *f = fopen(temp, "we");
+    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    DRV_AUTO_FILE FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
     if (!f)
         return drv_err_os(err, errno, "cannot create %s", temp);
     // No fsync: after a crash of the host there is no QEMU to find.

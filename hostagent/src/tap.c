@@ -55,6 +55,20 @@ int ha_bridges(char names[][IFNAMSIZ], unsigned max, struct drv_err *err)
     return (int)n;
 }
 
+// A bridge takes over the lowest MAC of its ports: a tap must never have that one, or the host's
+// own address would change with each VM. So its first byte is fe, as libvirt does it; the guest's
+// MAC is another matter.
+static int raise_mac(int fd, struct drv_err *err)
+{
+    struct ifreq ifr;
+    if (ioctl(fd, SIOCGIFHWADDR, &ifr) < 0)
+        return drv_err_os(err, errno, "cannot read the MAC of a tap");
+    ifr.ifr_hwaddr.sa_data[0] = (char)0xfe;
+    if (ioctl(fd, SIOCSIFHWADDR, &ifr) < 0)
+        return drv_err_os(err, errno, "cannot set the MAC of a tap");
+    return 0;
+}
+
 static int join_bridge(int ctl, const char *tap, const char *bridge, struct drv_err *err)
 {
     struct ifreq add = {.ifr_ifindex = (int)if_nametoindex(tap)};
@@ -87,7 +101,7 @@ int ha_tap_open(const char *bridge, char ret_name[IFNAMSIZ], struct drv_err *err
     DRV_COPY(ifr.ifr_name, "dvt%d"); // the kernel puts in the first free number
     if (ioctl(fd, TUNSETIFF, &ifr) < 0)
         return drv_err_os(err, errno, "cannot create a tap");
-    if (join_bridge(ctl, ifr.ifr_name, bridge, err) < 0)
+    if (raise_mac(fd, err) < 0 || join_bridge(ctl, ifr.ifr_name, bridge, err) < 0)
         return -1; // closing fd removes the tap
     drv_copy(ret_name, IFNAMSIZ, ifr.ifr_name);
     int out = fd;
