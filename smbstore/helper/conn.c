@@ -8,51 +8,11 @@
 #include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-static const char smb_conf[] = "[global]\n"
-                               "client use kerberos = required\n"
-                               "client smb encrypt = required\n"
-                               "client smb3 encryption algorithms = AES-128-GCM, AES-256-GCM\n"
-                               "client signing = required\n"
-                               "client min protocol = SMB3_11\n"
-                               "client max protocol = SMB3_11\n"
-                               "client ipc min protocol = SMB3_11\n"
-                               "client ipc max protocol = SMB3_11\n"
-                               "name resolve order = host\n"
-                               "name cache timeout = 0\n"
-                               "disable netbios = yes\n"
-                               "load printers = no\n";
-
-// --- before connecting ---
-
-// Our settings, over those of the machine's smb.conf, which the library has read by then. (It has
-// no interest in SMB_CONF_PATH.)
-static int set_configuration(SMBCCTX *ctx, struct drv_err *err)
-{
-    DRV_AUTO_CLOSE int fd = memfd_create("drover-smb.conf", 0);
-    if (fd < 0 || write(fd, smb_conf, sizeof smb_conf - 1) != (ssize_t)sizeof smb_conf - 1)
-        return drv_err_os(err, errno, "smb.conf in memory");
-    char name[64];
-    snprintf(name, sizeof name, "/proc/self/fd/%d", fd);
-    if (smbc_setConfiguration(ctx, name) < 0)
-        return drv_err_os(err, errno, "libsmbclient: configuration");
-    return 0;
-}
-
-// No password and no user name: the ticket is all that we have.
-static void no_password(SMBCCTX *ctx, const char *server, const char *share, char *workgroup,
-                        int workgroup_size, char *user, int user_size, char *password,
-                        int password_size)
-{
-    (void)ctx, (void)server, (void)share, (void)workgroup, (void)workgroup_size, (void)user,
-        (void)user_size;
-    if (password_size > 0)
-        password[0] = '\0';
-}
+#include "context.h"
 
 // The library tells its progress in the debug log only (libsmb_server.c, level 4). When a version
 // words it otherwise, messages become less exact, no more.
@@ -72,26 +32,12 @@ static void note_progress(void *arg, int level, const char *msg)
 int conn_init(struct conn *c, const struct ss_url *url, int timeout_ms, struct drv_err *err)
 {
     *c = (struct conn){.url = *url};
-    unsetenv("HOME"); // a user's .smb/smb.conf would be read
-    c->ctx = smbc_new_context();
+    c->ctx = ss_smb_context(timeout_ms, err);
     if (!c->ctx)
-        return drv_err_os(err, errno, "libsmbclient: new context");
+        return -1;
     smbc_setOptionDebugToStderr(c->ctx, 1);
     smbc_setOptionUserData(c->ctx, c);
-    smbc_setFunctionAuthDataWithContext(c->ctx, no_password);
-    smbc_setOptionUseKerberos(c->ctx, 1);
-    smbc_setOptionFallbackAfterKerberos(c->ctx, 0);
-    smbc_setOptionNoAutoAnonymousLogin(c->ctx, 1);
-    smbc_setOptionSmbEncryptionLevel(c->ctx, SMBC_ENCRYPTLEVEL_REQUIRE);
     smbc_setOptionUrlEncodeReaddirEntries(c->ctx, 0);
-    smbc_setTimeout(c->ctx, timeout_ms);
-    if (!smbc_init_context(c->ctx))
-        return drv_err_os(err, errno, "libsmbclient: context");
-    // Only after smbc_init_context, which loads the machine's configuration.
-    if (set_configuration(c->ctx, err) < 0)
-        return -1;
-    if (!smbc_setOptionProtocols(c->ctx, "SMB3_11", "SMB3_11"))
-        return drv_err(err, DRV_EINTERNAL, "libsmbclient does not know SMB3_11");
     smbc_setLogCallback(c->ctx, c, note_progress);
     smbc_set_context(c->ctx);
     return 0;

@@ -45,7 +45,7 @@ struct ds_backend {
 // Does this errno of a call on an open handle mean that the session (and so every handle) is gone?
 bool ds_session_lost(int errnum);
 
-// libsmbclient; reads the client smb.conf that SMB_CONF_PATH names. timeout_ms: per call.
+// libsmbclient, configured by client/context.c. timeout_ms: per call.
 const struct ds_backend *ds_backend_smb(int timeout_ms);
 
 #endif

@@ -11,13 +11,14 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <libsmbclient.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+#include "context.h"
 
 struct ds_session {
     SMBCCTX *ctx;
@@ -31,34 +32,11 @@ static SMBCFILE *smb_file(struct ds_file *f)
 
 static int call_timeout_ms;
 
-// Kerberos needs neither name nor password.
-static void no_password(SMBCCTX *ctx, const char *server, const char *share, char *group,
-                        int group_len, char *user, int user_len, char *password, int password_len)
-{
-    (void)ctx, (void)server, (void)share, (void)group, (void)group_len, (void)user, (void)user_len;
-    if (password_len > 0)
-        password[0] = '\0';
-}
-
 static struct ds_session *smb_connect(struct drv_err *err)
 {
-    SMBCCTX *ctx = smbc_new_context();
-    if (!ctx) {
-        drv_err_os(err, errno, "libsmbclient context");
+    SMBCCTX *ctx = ss_smb_context(call_timeout_ms, err);
+    if (!ctx)
         return NULL;
-    }
-    smbc_setTimeout(ctx, call_timeout_ms);
-    smbc_setFunctionAuthDataWithContext(ctx, no_password);
-    smbc_setOptionUseKerberos(ctx, 1);
-    smbc_setOptionFallbackAfterKerberos(ctx, 0);
-    smbc_setOptionNoAutoAnonymousLogin(ctx, 1);
-    smbc_setOptionSmbEncryptionLevel(ctx, SMBC_ENCRYPTLEVEL_REQUIRE);
-    if (!smbc_init_context(ctx)) {
-        drv_err_os(err, errno, "libsmbclient context");
-        smbc_free_context(ctx, 0);
-        return NULL;
-    }
-    smbc_setOptionProtocols(ctx, "SMB3_11", "SMB3_11"); // after init, which reads smb.conf
     struct ds_session *s = drv_xcalloc(1, sizeof *s);
     s->ctx = ctx;
     return s;

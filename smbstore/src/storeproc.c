@@ -13,13 +13,6 @@
 
 enum { START_MS = 10000, OPEN_MS = 40000, END_MS = 10000, PATH_BYTES = 256, MAX_ARGS = 24 };
 
-// Everything of a client smb.conf that matters here.
-static const char client_conf[] = "[global]\n"
-                                  "  client min protocol = SMB3_11\n"
-                                  "  client max protocol = SMB3_11\n"
-                                  "  client use kerberos = required\n"
-                                  "  client smb encrypt = required\n";
-
 void ss_proc_nbd_path(const char *dir, const char *name, char *out, size_t size)
 {
     ss_proc_path(dir, name, "nbd", out, size);
@@ -27,20 +20,12 @@ void ss_proc_nbd_path(const char *dir, const char *name, char *out, size_t size)
 
 static void remove_files(const char *dir, const char *name)
 {
-    static const char *const suffixes[] = {"nbd", "ctl", "pid", "conf"};
+    static const char *const suffixes[] = {"nbd", "ctl", "pid"};
     for (size_t i = 0; i < DRV_ARRAY_LEN(suffixes); i++) {
         char path[PATH_BYTES];
         ss_proc_path(dir, name, suffixes[i], path, sizeof path);
         unlink(path);
     }
-}
-
-static int write_conf(const char *path, struct drv_err *err)
-{
-    DRV_AUTO_FILE FILE *f = fopen(path, "we");
-    if (!f || fputs(client_conf, f) < 0 || fflush(f) != 0)
-        return drv_err_os(err, errno, "cannot write %s", path);
-    return 0;
 }
 
 // nbdkit's arguments, "key=value" each; freed by free_args.
@@ -79,14 +64,11 @@ static void add_number(struct args *a, const char *key, uint64_t value)
 
 static pid_t spawn(const struct ss_proc_spec *s, struct drv_err *err)
 {
-    char nbd[PATH_BYTES], ctl[PATH_BYTES], pidfile[PATH_BYTES], conf[PATH_BYTES], log[PATH_BYTES];
+    char nbd[PATH_BYTES], ctl[PATH_BYTES], pidfile[PATH_BYTES], log[PATH_BYTES];
     ss_proc_path(s->dir, s->name, "nbd", nbd, sizeof nbd);
     ss_proc_path(s->dir, s->name, "ctl", ctl, sizeof ctl);
     ss_proc_path(s->dir, s->name, "pid", pidfile, sizeof pidfile);
-    ss_proc_path(s->dir, s->name, "conf", conf, sizeof conf);
     ss_proc_path(s->dir, s->name, "log", log, sizeof log);
-    if (write_conf(conf, err) < 0)
-        return -1;
 
     struct args a DRV_CLEANUP(free_args) = {.n = 0};
     add(&a, s->nbdkit);
@@ -104,11 +86,10 @@ static pid_t spawn(const struct ss_proc_spec *s, struct drv_err *err)
     add_number(&a, "guards", s->record_guards_guest);
 
     DRV_AUTO_FREE char *ccache = drv_xasprintf("KRB5CCNAME=%s", s->ccache);
-    DRV_AUTO_FREE char *smb_conf = drv_xasprintf("SMB_CONF_PATH=%s", conf);
     const char *krb5 = getenv("KRB5_CONFIG");
     DRV_AUTO_FREE char *krb5_conf = drv_xasprintf("KRB5_CONFIG=%s", krb5 ? krb5 : "/etc/krb5.conf");
-    const char *const env[] = {
-        "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache, smb_conf, krb5_conf, NULL};
+    const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache,
+                               krb5_conf, NULL};
     struct drv_spawn sp = {.argv = a.argv, .env = env, .log_path = log};
     return drv_proc_spawn(&sp, err);
 }
