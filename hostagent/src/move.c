@@ -417,6 +417,29 @@ const struct mv_ports ha_move_ports = {.journal = &journal_ports,
                                        .qemu = &ha_move_qemu_ports,
                                        .store = &ha_move_store_ports};
 
+// --- moves that the agent left open when it last ended ---
+
+int ha_moves_mark_open(struct ha *ha, struct drv_err *err)
+{
+    struct db_moves rows = {0};
+    if (db_move_list(ha->db, true, 1000, &rows, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < rows.n; i++) {
+        struct drv_err why = DRV_ERR_INIT;
+        if (rows.list[i].state != DB_MOVE_ACTIVE)
+            continue;
+        drv_log(LOG_WARNING, "move.open", F_STR("move", rows.list[i].id),
+                F_STR("vm", rows.list[i].vm_name), F_STR("phase", rows.list[i].phase));
+        if (db_move_set_state(
+                ha->db, rows.list[i].id, DB_MOVE_ATTENTION,
+                "{\"code\":\"attention\",\"msg\":\"the agent ended during the move\"}", NULL,
+                &why) < 0)
+            drv_log_err(LOG_ERR, "move.journal", &why);
+    }
+    db_moves_done(&rows);
+    return 0;
+}
+
 // --- the source's thread ---
 
 static enum db_move_state db_state(enum mv_result r)

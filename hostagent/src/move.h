@@ -51,12 +51,15 @@ struct ha_move *ha_move_new(struct ha *ha, const struct mv_plan *plan, bool sour
 struct ha_move *ha_move_find(struct ha *ha, const char *id); // loop thread
 // Any thread: find it and keep it in memory until ha_move_put(). NULL: not in memory.
 struct ha_move *ha_move_get(struct ha *ha, const char *id);
-void ha_move_put(struct ha_move *m); // NULL allowed
+void ha_move_put(struct ha_move *m);                      // NULL allowed
 unsigned ha_moves_active(struct ha *ha, bool with_disks); // any thread
 void ha_move_over(struct ha_move *m, json_t *result);     // any thread; result stolen, NULL allowed
 void ha_move_show(struct ha_move *m, json_t *event);      // any thread; stolen
 // Source, worker thread: the whole move from opening the channel to the end.
 void ha_move_main(void *move);
+// At start: what the journal calls active was left open by an agent that ended; it becomes visible
+// as needing attention. (Finishing it by itself is recovery, which builds on the same rows.)
+int ha_moves_mark_open(struct ha *ha, struct drv_err *err);
 // Destination, step lock held: the move is over here; the VM's lock is given back.
 void ha_move_end_destination(struct ha_move *m, enum db_move_state state);
 // Destination, loop thread: a host channel closed; its unfinished moves are abandoned.

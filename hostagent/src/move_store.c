@@ -219,6 +219,7 @@ static int take_back(void *ctx, struct drv_err *err)
     drv_err_clear(err);
     if (ha_owner_hold(o, false, err) < 0)
         return -1;
+    o->unsettled[0] = '\0'; // whatever became of the release, the record is read and held now
     if (o->rec.epoch > m->plan.epoch) {
         drv_err(err, DRV_ESTATE, "%s took the VM at epoch %llu", o->rec.host,
                 (unsigned long long)o->rec.epoch);

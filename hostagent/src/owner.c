@@ -318,8 +318,8 @@ static int fill_images(struct ha_owner *o, struct ss_record *next, struct drv_er
     return 0;
 }
 
-// Settle a commit without an answer: new session, read, compare (rules 4, 5, 17 of the facts).
-// 1 = it stands, 0 = it does not and may be tried again, -1 = not known yet.
+// Settle a commit without an answer: new session, then read (rules 4 and 5). What was read is in
+// o->rec. -1 = not known yet.
 static int settle(struct ha_owner *o, struct drv_err *err)
 {
     struct ss_record now;
@@ -327,11 +327,10 @@ static int settle(struct ha_owner *o, struct drv_err *err)
         return -1;
     if (ss_proc_read_record(o->procs[o->record_ix], &now, err) < 0)
         return -1;
-    int stands = !strcmp(now.nonce, o->unsettled);
     o->rec = now;
     o->rec_valid = true;
     o->unsettled[0] = '\0';
-    return stands;
+    return 0;
 }
 
 static int promote_all(struct ha_owner *o, struct drv_err *err)
@@ -381,32 +380,52 @@ static struct ss_record new_record(const struct ha_owner *o, uint64_t epoch,
     return r;
 }
 
+// The record that a commit writes over the present one.
+static int next_record(struct ha_owner *o, const char *instance, const char *move,
+                       const char *home_store, const char *home, const char *vm_json_sha256,
+                       struct ss_record *ret, struct drv_err *err)
+{
+    memset(ret, 0, sizeof *ret);
+    ret->epoch = (o->rec_valid ? o->rec.epoch : 0) + 1;
+    ret->state = SS_REC_RUNNING;
+    ret->stall_deadline_s = (unsigned)(drv_conf_int(o->ha->conf, "stall_deadline") / 1000);
+    DRV_COPY(ret->vm, o->uuid);
+    DRV_COPY(ret->host, o->ha->fqdn);
+    DRV_COPY(ret->boot_id, o->ha->boot_id);
+    DRV_COPY(ret->instance, instance);
+    DRV_COPY(ret->move, move);
+    DRV_COPY(ret->home_store, home_store);
+    DRV_COPY(ret->home_path, home);
+    DRV_COPY(ret->vm_json_sha256, vm_json_sha256);
+    drv_uuid_new(ret->nonce);
+    return fill_images(o, ret, err);
+}
+
+// Does the record that we last read or wrote say that this instance runs here?
+static bool says_ours(const struct ha_owner *o, const char *instance)
+{
+    return o->rec_valid && o->rec.state == SS_REC_RUNNING && !strcmp(o->rec.host, o->ha->fqdn) &&
+           !strcmp(o->rec.instance, instance);
+}
+
 int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
                     const char *home_store, const char *home, const char *vm_json_sha256,
                     struct drv_err *err)
 {
     uint64_t before = o->rec_valid ? o->rec.epoch : 0;
-    int rc = 0;
-    if (o->unsettled[0]) {
-        rc = settle(o, err);
-        if (rc < 0)
-            return -1;
-        if (rc == 0 && o->rec.epoch != before)
+    if (o->unsettled[0] && settle(o, err) < 0)
+        return -1;
+    if (!says_ours(o, instance)) {
+        struct ss_record next;
+        if (o->rec_valid && o->rec.epoch != before)
             return not_ours(o, err);
-    }
-    if (rc == 0) {
-        struct ss_record next =
-            new_record(o, before + 1, SS_REC_RUNNING, home_store, home, vm_json_sha256);
-        DRV_COPY(next.instance, instance);
-        DRV_COPY(next.move, move);
-        if (fill_images(o, &next, err) < 0)
+        if (next_record(o, instance, move, home_store, home, vm_json_sha256, &next, err) < 0)
             return 0;
-        rc = write_next(o, &next, err);
+        int rc = write_next(o, &next, err);
         if (rc != 1)
             return rc;
     }
-    // The record stands. What fails from here on is not a failure to own the VM: the gate will
-    // tell.
+    // The record stands, on a second try as well: what is left is to promote.
     if (db_vm_epoch_raise(o->ha->db, o->uuid, o->rec.epoch, err) < 0 || promote_all(o, err) < 0)
         return -1;
     return 1;

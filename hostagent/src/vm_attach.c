@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "drover/log.h"
+#include "qmp_migrate.h"
 
 void ha_vm_dir_remove(const char *dir)
 {
@@ -25,6 +26,23 @@ void ha_vm_dir_remove(const char *dir)
     }
     closedir(d);
     rmdir(dir);
+}
+
+// A migration without a move that steers it (the agent ended meanwhile) would hold the guest for
+// ever. The record and the images are still held here, so QEMU resuming the guest by itself is
+// right; after a release QEMU has completed and there is nothing to cancel.
+static void cancel_orphan(struct ha_vm *vm)
+{
+    struct qmp_mig_info info;
+    struct drv_err err = DRV_ERR_INIT;
+    struct qmp *q = vm->run.qemu->qmp;
+    if (qmp_mig_query(q, &info, &err) < 0 || info.status == QMP_MIG_NONE ||
+        (QMP_MIG_BIT(info.status) & QMP_MIG_FINAL))
+        return;
+    drv_log(LOG_WARNING, "vm.attach.migration", F_STR("vm", vm->def.name),
+            F_STR("status", qmp_mig_status_name(info.status)));
+    if (qmp_mig_cancel(q, &err) < 0 || qmp_mig_wait(q, QMP_MIG_FINAL, 10000, &info, &err) < 0)
+        drv_log_err(LOG_ERR, "vm.attach.migration", &err);
 }
 
 static void attach_process(struct ha_vm *vm)
@@ -49,6 +67,7 @@ static void attach_process(struct ha_vm *vm)
             drv_log_err(LOG_WARNING, "vm.attach.cleanup", &err);
         return;
     }
+    cancel_orphan(vm);
     if (qmp_status(vm->run.qemu->qmp, state, sizeof state, &running, &err) < 0)
         drv_log_err(LOG_ERR, "vm.attach.status", &err);
     vm->run.owner = ha_owner_attach(vm->ha, &vm->run.qemu->def, &err);
