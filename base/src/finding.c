@@ -76,6 +76,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("S12", DRV_EXIT_REFUSED, "The host may not write to the store", "Give the hosts' group full access to the share and its folder."),
     ERR("S13", DRV_EXIT_REFUSED, "An attached ISO is not reachable at the destination", "Eject it, or put it on a store that both hosts have."),
     ERR("S14", DRV_EXIT_REFUSED, "The connection to the store was lost", "When the file server answers again: drover vm start VM"),
+    ERR("S15", DRV_EXIT_REFUSED, "The store's locks could not be proven", "Use a file server that honours share modes (Samba, Windows), and let nothing else serve the folder."),
     // N: networks
     ERR("N01", DRV_EXIT_REFUSED, "Network missing at the destination", "Create the bridge there, or map it: --network FROM=TO"),
     ERR("N02", DRV_EXIT_REFUSED, "No migration network in common", "Let move_networks of both hosts name a common subnet."),

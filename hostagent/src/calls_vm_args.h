@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Arguments of vm.create (docs/WIRE.md). Pure code.
+#ifndef HOSTAGENT_CALLS_VM_ARGS_H
+#define HOSTAGENT_CALLS_VM_ARGS_H
+
+#include "vm_create.h"
+
+// Strict: unknown members, wrong types and numbers out of range are DRV_EINVAL, named.
+int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_err *err);
+
+#endif

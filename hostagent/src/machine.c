@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Facts of the machine at start-up: see machine.h.
+#include "machine.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <netdb.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+// --- names ---
+
+static int find_fqdn(struct ha *ha, struct drv_err *err)
+{
+    const char *host = drv_conf_str(ha->conf, "host");
+    char name[256];
+    if (host[0]) {
+        DRV_COPY(ha->fqdn, host);
+    } else {
+        struct addrinfo hints = {.ai_flags = AI_CANONNAME}, *list = NULL;
+        if (gethostname(name, sizeof name) < 0)
+            return drv_err_os(err, errno, "gethostname");
+        name[sizeof name - 1] = '\0';
+        if (getaddrinfo(name, NULL, &hints, &list) == 0 && list->ai_canonname)
+            DRV_COPY(ha->fqdn, list->ai_canonname);
+        if (list)
+            freeaddrinfo(list);
+    }
+    for (char *c = ha->fqdn; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    if (strchr(ha->fqdn, '.'))
+        return 0;
+    drv_err(err, DRV_EINVAL, "the full name of this host is not known (\"%s\")", ha->fqdn);
+    return drv_err_hint(err, "set it in drover.conf: host = NAME.DOMAIN");
+}
+
+static int read_boot_id(struct ha *ha, struct drv_err *err)
+{
+    DRV_AUTO_FILE FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    if (!f || !fgets(ha->boot_id, sizeof ha->boot_id, f) || !drv_uuid_valid(ha->boot_id))
+        return drv_err(err, DRV_EIO, "cannot read the kernel's boot id");
+    return 0;
+}
+
+// --- QEMU's user ---
+
+static bool number(const char *text, unsigned *ret)
+{
+    char *end;
+    errno = 0;
+    unsigned long n = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)text[0]) || *end || errno || n >= UINT32_MAX)
+        return false;
+    *ret = (unsigned)n;
+    return true;
+}
+
+static int find_user(struct ha *ha, struct drv_err *err)
+{
+    const char *user = drv_conf_str(ha->conf, "qemu_user");
+    const char *group = drv_conf_str(ha->conf, "qemu_group");
+    const struct passwd *pw = number(user, &ha->qemu_uid) ? NULL : getpwnam(user);
+    const struct group *gr = number(group, &ha->qemu_gid) ? NULL : getgrnam(group);
+    if (pw)
+        ha->qemu_uid = pw->pw_uid;
+    else if (!isdigit((unsigned char)user[0]))
+        return drv_err(err, DRV_EINVAL, "qemu_user: there is no user \"%s\"", user);
+    if (gr)
+        ha->qemu_gid = gr->gr_gid;
+    else if (!isdigit((unsigned char)group[0]))
+        return drv_err(err, DRV_EINVAL, "qemu_group: there is no group \"%s\"", group);
+    if (ha->qemu_uid == 0 && geteuid() == 0)
+        return drv_err(err, DRV_EINVAL, "qemu_user: QEMU must not run as root");
+    return 0;
+}
+
+// --- our own helpers ---
+
+static bool look_in(const char *dir, const char *file, char *ret, size_t size)
+{
+    return snprintf(ret, size, "%s/%s", dir, file) < (int)size && access(ret, R_OK) == 0;
+}
+
+static int find_helper(struct ha *ha, const char *file, char *ret, size_t size, struct drv_err *err)
+{
+    char exe[256] = "", beside[300];
+    const char *lib_dir = drv_conf_str(ha->conf, "lib_dir");
+    if (lib_dir[0]) {
+        if (look_in(lib_dir, file, ret, size))
+            return 0;
+        return drv_err(err, DRV_ENOTFOUND, "lib_dir: there is no %s/%s", lib_dir, file);
+    }
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
+    char *slash = n > 0 ? strrchr(exe, '/') : NULL;
+    if (slash)
+        *slash = '\0';
+    snprintf(beside, sizeof beside, "%s/../lib", exe);
+    if (look_in(exe, file, ret, size) || look_in(beside, file, ret, size) ||
+        look_in(DROVER_LIBEXEC_DIR, file, ret, size))
+        return 0;
+    drv_err(err, DRV_ENOTFOUND, "%s is neither beside droverd nor in %s", file, DROVER_LIBEXEC_DIR);
+    return drv_err_hint(err, "install drover completely, or set lib_dir in drover.conf");
+}
+
+// --- folders ---
+
+// Ours, and nobody else may put files there. Parents must exist, but for /run's and /var/lib's own.
+static int own_folder(const char *option, const char *path, mode_t mode, struct drv_err *err)
+{
+    struct stat st;
+    if (mkdir(path, mode) < 0 && errno != EEXIST)
+        return drv_err_os(err, errno, "%s: cannot make %s", option, path);
+    if (lstat(path, &st) < 0)
+        return drv_err_os(err, errno, "%s: %s", option, path);
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH)) {
+        drv_err(err, DRV_EDENIED, "%s: %s must be a folder that only droverd's user can write",
+                option, path);
+        return drv_err_hint(err, "chown root %s; chmod go-w %s", path, path);
+    }
+    if ((st.st_mode & 07777) != mode && chmod(path, mode) < 0)
+        return drv_err_os(err, errno, "%s: %s", option, path);
+    return 0;
+}
+
+static int make_folders(struct ha *ha, struct drv_err *err)
+{
+    const char *run_dir = drv_conf_str(ha->conf, "run_dir");
+    DRV_AUTO_FREE char *vm_dir = drv_xasprintf("%s/vm", run_dir);
+    if (own_folder("state_dir", drv_conf_str(ha->conf, "state_dir"), 0700, err) < 0 ||
+        own_folder("run_dir", run_dir, 0755, err) < 0)
+        return -1;
+    return own_folder("run_dir", vm_dir, 0711, err); // QEMU passes through to its own folder
+}
+
+int ha_machine_init(struct ha *ha, struct drv_err *err)
+{
+    DRV_COPY(ha->nbdkit, drv_conf_str(ha->conf, "nbdkit"));
+    if (find_fqdn(ha, err) < 0 || read_boot_id(ha, err) < 0 || find_user(ha, err) < 0 ||
+        find_helper(ha, "drover-store.so", ha->plugin, sizeof ha->plugin, err) < 0 ||
+        find_helper(ha, "drover-smb", ha->smb_helper, sizeof ha->smb_helper, err) < 0)
+        return -1;
+    return make_folders(ha, err);
+}
+
+int ha_machine_lock(struct ha *ha, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *path =
+        drv_xasprintf("%s/droverd.lock", drv_conf_str(ha->conf, "state_dir"));
+    int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return drv_err_os(err, errno, "cannot open %s", path);
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+        return fd;
+    int e = errno;
+    close(fd);
+    if (e == EWOULDBLOCK)
+        return drv_err(err, DRV_EBUSY, "another droverd runs with %s", path);
+    return drv_err_os(err, e, "cannot lock %s", path);
+}

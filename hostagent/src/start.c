@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Bringing the agent up and down: see start.h.
+#include "start.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <syslog.h>
+#include <unistd.h>
+
+#include "audit.h"
+#include "drover/log.h"
+#include "drover/worker.h"
+#include "machine.h"
+#include "peers.h"
+#include "tables.h"
+
+enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000 };
+
+// --- one table of calls ---
+
+static const struct ha_call *const tables[] = {ha_calls_host, ha_calls_store, ha_calls_vm,
+                                               ha_calls_move, ha_calls_peer};
+
+static struct ha_call *all_calls(void)
+{
+    size_t n = 1;
+    for (size_t t = 0; t < DRV_ARRAY_LEN(tables); t++)
+        for (const struct ha_call *c = tables[t]; c->name; c++)
+            n++;
+    struct ha_call *all = drv_xcalloc(n, sizeof *all), *next = all;
+    for (size_t t = 0; t < DRV_ARRAY_LEN(tables); t++)
+        for (const struct ha_call *c = tables[t]; c->name; c++)
+            *next++ = *c;
+    return all;
+}
+
+// --- up ---
+
+struct agent { // struct ha and what only this file uses
+    struct ha ha;
+    struct ha_call *calls;
+    int lock_fd;
+    struct event *stop_timer;
+    int64_t stop_deadline_ms;
+};
+
+static struct agent *agent_of(struct ha *ha)
+{
+    return (struct agent *)ha; // its first member
+}
+
+static int open_database(struct ha *ha, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *path = drv_xasprintf("%s/drover.db", drv_conf_str(ha->conf, "state_dir"));
+    ha->db = db_open(path, err);
+    return ha->db ? 0 : -1;
+}
+
+static int probe(struct ha *ha, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *cache = drv_xasprintf("%s/probe.json", drv_conf_str(ha->conf, "state_dir"));
+    int64_t start = drv_now_ms();
+    ha->probe = ha_probe_run(NULL, ha->qemu_uid, ha->qemu_gid, cache, err);
+    if (!ha->probe)
+        return drv_err_prefix(err, "what QEMU can do here");
+    drv_log(LOG_INFO, "agent.probe", F_STR("qemu", ha->probe->qemu_package),
+            F_INT("kvm", ha->probe->kvm), F_INT("took_ms", drv_now_ms() - start));
+    return 0;
+}
+
+static int listen_all(struct ha *ha, struct drv_err *err)
+{
+    const char *const *addresses;
+    char path[256];
+    unsigned n = drv_conf_list(ha->conf, "listen", &addresses);
+    unsigned port = (unsigned)drv_conf_int(ha->conf, "port");
+    const char *socket = drv_conf_str(ha->conf, "socket");
+    if (socket[0])
+        DRV_COPY(path, socket);
+    else
+        snprintf(path, sizeof path, "%s/drover.sock", drv_conf_str(ha->conf, "run_dir"));
+    if (ha_server_listen_unix(ha->server, path, err) < 0)
+        return -1;
+    for (unsigned i = 0; i < n; i++)
+        if (ha_server_listen_tcp(ha->server, addresses[i], port, NULL, err) < 0)
+            return drv_err_prefix(err, "listen");
+    return 0;
+}
+
+static void attach(void *arg)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    if (ha_vms_attach(arg, &err) < 0)
+        drv_log_err(LOG_ERR, "agent.attach", &err);
+}
+
+static int start(struct agent *a, struct drv_err *err)
+{
+    static const struct ha_server_ops ops = {
+        .credential = ha_credential, .classify = ha_classify, .refused = ha_audit_refused};
+    struct ha *ha = &a->ha;
+    if (ha_machine_init(ha, err) < 0 || (a->lock_fd = ha_machine_lock(ha, err)) < 0 ||
+        open_database(ha, err) < 0 || probe(ha, err) < 0)
+        return -1;
+    ha->loop = drv_loop_new(err);
+    if (!ha->loop || ha_settings_load(ha, err) < 0)
+        return -1;
+    a->calls = all_calls();
+    ha->server = ha_server_new(ha, ha->loop, &ops, a->calls, ha->fqdn);
+    if (listen_all(ha, err) < 0)
+        return -1;
+    if (drv_work(ha->loop, attach, NULL, ha) < 0)
+        return drv_err(err, DRV_ENOSPACE, "no thread can be had");
+    return 0;
+}
+
+struct ha *ha_start(struct drv_conf *conf, struct drv_err *err)
+{
+    struct agent *a = drv_xcalloc(1, sizeof *a);
+    a->ha.conf = conf;
+    a->lock_fd = -1;
+    if (start(a, err) == 0)
+        return &a->ha;
+    ha_free(&a->ha);
+    return NULL;
+}
+
+// --- down ---
+
+// Procedures under way need the loop to end: it runs until they are done, or for a while.
+static void stop_when_idle(evutil_socket_t fd, short what, void *arg)
+{
+    (void)fd;
+    (void)what;
+    struct agent *a = arg;
+    if (drv_work_running() == 0 || drv_now_ms() >= a->stop_deadline_ms)
+        drv_loop_stop(a->ha.loop);
+}
+
+void ha_stop(struct ha *ha)
+{
+    struct agent *a = agent_of(ha);
+    const struct timeval poll = {.tv_usec = STOP_POLL_MS * 1000};
+    if (a->stop_timer)
+        return;
+    ha_server_free(ha->server);
+    ha->server = NULL;
+    a->stop_deadline_ms = drv_now_ms() + STOP_WAIT_MS;
+    a->stop_timer = event_new(drv_loop_base(ha->loop), -1, EV_PERSIST, stop_when_idle, a);
+    event_add(a->stop_timer, &poll);
+}
+
+void ha_free(struct ha *ha)
+{
+    struct agent *a = agent_of(ha);
+    if (drv_work_running() > 0)
+        return; // a procedure still uses all this; the process ends now, as in a crash
+    ha_server_free(ha->server);
+    for (struct ha_vm *vm = ha->vms; vm;) {
+        struct ha_vm *next = vm->next;
+        ha_qemu_free(vm->run.qemu); // closes its monitor; the guest runs on
+        ha_owner_free(vm->run.owner);
+        free(vm);
+        vm = next;
+    }
+    if (a->stop_timer)
+        event_free(a->stop_timer);
+    drv_loop_free(ha->loop);
+    free(a->calls);
+    free(ha->probe);
+    db_close(ha->db);
+    if (a->lock_fd >= 0)
+        close(a->lock_fd);
+    drv_conf_free(ha->conf);
+    free(a);
+}
+
+// --- reload ---
+
+int ha_log_level(const struct drv_conf *conf)
+{
+    static const struct {
+        const char *name;
+        int priority;
+    } levels[] = {{"err", LOG_ERR},
+                  {"warning", LOG_WARNING},
+                  {"notice", LOG_NOTICE},
+                  {"info", LOG_INFO},
+                  {"debug", LOG_DEBUG}};
+    const char *level = drv_conf_str(conf, "log_level");
+    for (size_t i = 0; i < DRV_ARRAY_LEN(levels); i++)
+        if (!strcmp(levels[i].name, level))
+            return levels[i].priority;
+    return LOG_INFO;
+}
+
+void ha_reload(struct ha *ha, struct drv_conf *next)
+{
+    char ignored[512];
+    drv_conf_reload(ha->conf, next, ignored, sizeof ignored);
+    drv_log_level(ha_log_level(ha->conf));
+    drv_log(LOG_NOTICE, "agent.reload", F_STR("needs_restart", ignored));
+}

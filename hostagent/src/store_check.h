@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Can VMs live on a store? What `drover store check` tells.
+#ifndef HOSTAGENT_STORE_CHECK_H
+#define HOSTAGENT_STORE_CHECK_H
+
+#include "agent.h"
+#include "drover/finding.h"
+
+// Look at a store as this host. Leaves nothing behind. ret: also what is in order (DRV_SEV_OK).
+// -1 DRV_ENOTFOUND S01: no such store. Worker thread; seconds.
+int ha_store_check(struct ha *ha, const char *name, struct drv_findings *ret, struct drv_err *err);
+
+#endif

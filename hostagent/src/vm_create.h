@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The beginning and end of a VM on this host: create, register, delete. Procedures: worker threads.
+#ifndef HOSTAGENT_VM_CREATE_H
+#define HOSTAGENT_VM_CREATE_H
+
+#include <limits.h>
+
+#include "agent.h"
+
+struct ha_new_disk {
+    uint64_t size_bytes;     // 0 = that of the imported file
+    char store[SS_NAME_MAX]; // "" = the VM's
+    bool format_set;
+    enum ss_format format;
+    char import[PATH_MAX]; // raw or qcow2 file of this host; "" = an empty disk
+};
+
+struct ha_new_nic {
+    char network[SS_NAME_MAX], mac[18], model[24]; // mac, model: "" = drover chooses
+};
+
+struct ha_create_spec {
+    char name[SS_NAME_MAX], store[SS_NAME_MAX];
+    uint64_t memory_kib;
+    unsigned vcpus;
+    struct ha_new_disk disks[SS_MAX_DISKS];
+    unsigned n_disks;
+    struct ha_new_nic nics[SS_MAX_NICS];
+    unsigned n_nics;
+    char cpu[32], accel[8], machine[32], graphics[16]; // "" = drover chooses
+    char notes[1024];
+    bool import_any; // imports from anywhere (local root); else from folders of local stores only
+};
+
+// Definition, without stores being touched: machine, CPU model, PCI slots, names. notices: what the
+// user should know about choices made (array of strings, appended). DRV_EINVAL, V03, V04, V05.
+int ha_create_def(const struct ha_probe *probe, const struct ha_create_spec *spec,
+                  struct ss_vmdef *ret, json_t *notices, struct drv_err *err);
+
+// Create images, home folder, definition and owner record (epoch 1, stopped), and make the VM known
+// here. A failure removes all that was made.
+int ha_vm_create(struct ha *ha, const struct ha_create_spec *spec, char ret_uuid[DRV_UUID_LEN],
+                 json_t *notices, struct drv_err *err);
+
+// Make a VM known here that lies on a store: its record and the definition that the record names
+// decide. Does not touch either. ret_uuid: which one it is.
+int ha_vm_register(struct ha *ha, const char *store, const char *name, char ret_uuid[DRV_UUID_LEN],
+                   struct drv_err *err);
+
+// Delete a locked, stopped VM and unlock it; with keep_disks its images stay. Takes the record
+// first, so that no other host can start it meanwhile. On success vm is gone; on failure it is
+// still there and unlocked, and deleting again goes on.
+int ha_vm_delete(struct ha_vm *vm, bool keep_disks, json_t *notices, struct drv_err *err);
+
+// --- vm_disks.c: a new VM's images ---
+
+// What an import's source is. DRV_EINVAL: neither raw nor qcow2, or it needs other files.
+// any: see import_any.
+int ha_import_look(struct ha *ha, const char *path, bool any, enum ss_format *ret_format,
+                   uint64_t *ret_bytes, struct drv_err *err);
+// Copy an import into a disk's image; the image exists, empty. Disks on SMB stores are written
+// through their running drover-store.
+int ha_import_copy(struct ha *ha, const struct ss_vmdef *def, unsigned disk, const char *path,
+                   enum ss_format format, struct drv_err *err);
+
+#endif

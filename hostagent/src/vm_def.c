@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A new VM's definition: what the user asked for, completed with what suits this host and survives
+// a move. Touches no store.
+#include <ctype.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "vm_create.h"
+
+static void notice(json_t *notices, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+static void notice(json_t *notices, const char *fmt, ...)
+{
+    char text[512];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    json_array_append_new(notices, json_string(text));
+}
+
+// --- machine, accelerator, CPU ---
+
+// The newest versioned q35: it stays the same machine on a newer QEMU.
+static int newest_machine(const struct ha_probe *p, char *ret, size_t size, struct drv_err *err)
+{
+    unsigned best = 0;
+    for (unsigned i = 0; i < p->n_machines; i++) {
+        unsigned major, minor;
+        char end;
+        if (sscanf(p->machines[i], "pc-q35-%u.%u%c", &major, &minor, &end) != 2 ||
+            major * 1000 + minor <= best)
+            continue;
+        best = major * 1000 + minor;
+        drv_copy(ret, size, p->machines[i]);
+    }
+    if (!best)
+        return drv_err(err, DRV_ENOTFOUND, "this host's QEMU has no machine type pc-q35-…");
+    return 0;
+}
+
+static int choose_machine(const struct ha_probe *p, const char *wanted, struct ss_vmdef *d,
+                          struct drv_err *err)
+{
+    if (!wanted[0])
+        return newest_machine(p, d->machine, sizeof d->machine, err);
+    DRV_COPY(d->machine, wanted);
+    if (ha_probe_has_machine(p, wanted))
+        return 0;
+    char newest[HA_PROBE_NAME] = "pc-q35-…";
+    struct drv_err ignored = DRV_ERR_INIT;
+    newest_machine(p, newest, sizeof newest, &ignored);
+    drv_err(err, DRV_EINVAL, "this host's QEMU has no machine type %s", wanted);
+    drv_err_id(err, "V03");
+    return drv_err_hint(err, "the newest here is %s", newest);
+}
+
+static int choose_accel(const struct ha_probe *p, const char *wanted, struct ss_vmdef *d,
+                        json_t *notices, struct drv_err *err)
+{
+    DRV_COPY(d->accel, wanted[0] ? wanted : p->kvm ? "kvm" : "tcg");
+    if (!strcmp(d->accel, "kvm") && !p->kvm) {
+        drv_err(err, DRV_EINVAL, "KVM does not work on this host: %s", p->kvm_note);
+        drv_err_id(err, "V05");
+        return drv_err_hint(err, "--accel tcg emulates the processor: slow, but it works");
+    }
+    if (!wanted[0] && !p->kvm)
+        notice(notices, "the processor is emulated (tcg), which is slow: %s", p->kvm_note);
+    return 0;
+}
+
+// Without a choice a model that nearly every x86 server has, so that moves are not refused for it.
+static int choose_cpu(const struct ha_probe *p, const char *wanted, struct ss_vmdef *d,
+                      json_t *notices, struct drv_err *err)
+{
+    bool kvm = !strcmp(d->accel, "kvm");
+    if (!wanted[0]) {
+        bool nehalem = kvm && ha_probe_has_cpu(p, d->accel, "Nehalem-v1");
+        DRV_COPY(d->cpu_model, nehalem ? "Nehalem-v1" : "qemu64");
+        return 0;
+    }
+    DRV_COPY(d->cpu_model, wanted);
+    if (!ha_probe_has_cpu(p, d->accel, wanted)) {
+        drv_err(err, DRV_EINVAL, "CPU model %s is not usable here with %s", wanted, d->accel);
+        drv_err_id(err, "V04");
+        return drv_err_hint(err, "`qemu-system-x86_64 -cpu help` lists the models");
+    }
+    if (!strcmp(wanted, "host") || !strcmp(wanted, "max"))
+        notice(notices,
+               "CPU model %s means another processor on each host: the VM moves only between equal "
+               "ones",
+               wanted);
+    return 0;
+}
+
+// --- devices ---
+
+static void random_mac(char ret[18])
+{
+    unsigned char b[3] = {0};
+    if (getrandom(b, sizeof b, 0) != sizeof b)
+        abort(); // never short for so few bytes
+    snprintf(ret, 18, "52:54:00:%02x:%02x:%02x", b[0], b[1], b[2]);
+}
+
+static void add_nic(const struct ha_new_nic *want, unsigned i, struct ss_vmdef *d, json_t *notices)
+{
+    struct ss_nic *n = &d->nics[i];
+    snprintf(n->id, sizeof n->id, "nic%u", i);
+    DRV_COPY(n->network, want->network);
+    DRV_COPY(n->model, want->model[0] ? want->model : "virtio-net-pci");
+    DRV_COPY(n->mac, want->mac);
+    for (char *c = n->mac; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    if (!n->mac[0])
+        random_mac(n->mac);
+    if (!if_nametoindex(n->network))
+        notice(notices, "this host has no bridge %s yet", n->network);
+}
+
+static int add_disk(const struct ha_create_spec *spec, unsigned i, struct ss_vmdef *d,
+                    struct drv_err *err)
+{
+    const struct ha_new_disk *want = &spec->disks[i];
+    struct ss_disk *disk = &d->disks[i];
+    snprintf(disk->id, sizeof disk->id, "disk%u", i);
+    DRV_COPY(disk->store, want->store[0] ? want->store : spec->store);
+    disk->format = want->format_set ? want->format : SS_QCOW2;
+    if (snprintf(disk->path, sizeof disk->path, "%s/%s.%s", spec->name, disk->id,
+                 ss_format_name(disk->format)) >= (int)sizeof disk->path)
+        return drv_err(err, DRV_EINVAL, "the name %s is too long", spec->name);
+    disk->bus = SS_BUS_VIRTIO;
+    disk->cache = SS_CACHE_NONE;
+    char uuid[DRV_UUID_LEN];
+    drv_uuid_new(uuid);
+    snprintf(disk->serial, sizeof disk->serial, "%.8s%.4s%.4s", uuid, uuid + 9, uuid + 14);
+    return 0;
+}
+
+// The codec knows all rules of a definition: let it judge, as it will when the file is read again.
+static int judge(struct ss_vmdef *d, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *text = ss_vmdef_format(d);
+    return ss_vmdef_parse(text, strlen(text), d, err);
+}
+
+int ha_create_def(const struct ha_probe *probe, const struct ha_create_spec *spec,
+                  struct ss_vmdef *ret, json_t *notices, struct drv_err *err)
+{
+    struct ss_vmdef *d = ret;
+    char note[300];
+    memset(d, 0, sizeof *d);
+    drv_uuid_new(d->uuid);
+    DRV_COPY(d->name, spec->name);
+    if (choose_machine(probe, spec->machine, d, err) < 0 ||
+        choose_accel(probe, spec->accel, d, notices, err) < 0 ||
+        choose_cpu(probe, spec->cpu, d, notices, err) < 0)
+        return -1;
+    d->vcpus = spec->vcpus;
+    d->memory_kib = ha_memory_fit_kib(spec->memory_kib, !strcmp(d->accel, "tcg"),
+                                      probe->qemu_version, note, sizeof note);
+    if (note[0])
+        notice(notices, "%s", note);
+    d->n_disks = spec->n_disks;
+    for (unsigned i = 0; i < spec->n_disks; i++)
+        if (add_disk(spec, i, d, err) < 0)
+            return -1;
+    d->n_nics = spec->n_nics;
+    for (unsigned i = 0; i < spec->n_nics; i++)
+        add_nic(&spec->nics[i], i, d, notices);
+    DRV_COPY(d->graphics, spec->graphics[0] ? spec->graphics : "vnc");
+    DRV_COPY(d->on_host_shutdown, "stop");
+    DRV_COPY(d->notes, spec->notes);
+    return ha_vmdef_place(d, err) < 0 ? -1 : judge(d, err);
+}
