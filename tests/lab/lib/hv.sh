@@ -9,7 +9,7 @@ host_config() {
     # shellcheck disable=SC2034  # all used by the template
     local LISTEN=$3 KEYTAB=$LAB/keytabs/$2.keytab HOST=$2.$DOMAIN STATE_DIR=$dir/state RUN_DIR=/run/drover
     # shellcheck disable=SC2034
-    local PORT=$DROVER_PORT
+    local PORT=$DROVER_PORT QEMU_ID=$LAB_QEMU_ID
     [[ $node == "$name" ]] || RUN_DIR=/run/drover-$name
     mkdir -p "$dir/state" "$dir/images" "$LAB/$node$RUN_DIR"
     chmod 0700 "$dir/state"
@@ -31,7 +31,21 @@ start_droverd3() { start_agent "$1" droverd3 hv3 "$HV3_IP"; }
 start_agent() {
     [[ -x $LAB_BUILD/bin/droverd ]] || die "$LAB_BUILD/bin/droverd is not built (DROVER_BUILD says where)"
     svc_spawn "$1" "$2" "$LAB_BUILD/bin/droverd" --config "$LAB/$3/drover.conf"
-    wait_for 10 agent_settled "$1" "$2" "$4" && svc_pid "$1" "$2" >/dev/null
+    wait_for 30 agent_settled "$1" "$2" "$4" && svc_pid "$1" "$2" >/dev/null || return 1
+    [[ -e $LAB/$3/state/lab-set ]] || agent_settings "$1" "$3"
+}
+
+# agent_settings NODE NAME: what an administrator sets once, as root on the host itself.
+agent_settings() {
+    local socket=/run/drover/drover.sock drover
+    [[ $1 == "$2" ]] || socket=/run/drover-$2/drover.sock
+    drover=(node_run "$1" env DROVER_SOCKET="$socket" "$LAB_BUILD/bin/drover" --quiet)
+    "${drover[@]}" store add VM "smb://fs.$DOMAIN/$SHARE" &&
+        "${drover[@]}" store add local "local:$LAB/$2/images" &&
+        "${drover[@]}" host set receive=on send=on arbiter=VM move_networks="$MIG_NET" \
+            data_ports="$DROVER_DATA_PORTS" \
+            roles="admin=VM Admins,operator=VM Operators,viewer=VM Viewers,hosts=VM Hosts" &&
+        touch "$LAB/$2/state/lab-set"
 }
 
 # Listening, or dead: no need to wait longer.
