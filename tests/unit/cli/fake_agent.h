@@ -18,6 +18,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -114,7 +115,12 @@ static inline void fake_start(struct fake_agent *f, const struct fake_answer *sc
     assert_int_equal(listen(fd, 4), 0);
     f->pid = fork();
     if (f->pid == 0) {
+        // A test that fails leaves without fake_stop(); whoever reads its output waits for our
+        // copies.
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
         signal(SIGPIPE, SIG_IGN);
+        close(STDOUT_FILENO);
+        close(STDERR_FILENO);
         fake_serve(fd, script, f->log);
     }
     close(fd);
