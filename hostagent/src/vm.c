@@ -151,8 +151,11 @@ static void publish_on_loop(void *arg)
     c->vm->pid = c->vm->run.qemu ? c->vm->run.qemu->pid : 0;
     if (c->def) {
         c->vm->def = *c->def;
-        DRV_COPY(c->vm->home_store, c->home_store);
-        DRV_COPY(c->vm->home, c->home);
+        // The caller may pass what is there already.
+        if (c->home_store != c->vm->home_store)
+            DRV_COPY(c->vm->home_store, c->home_store);
+        if (c->home != c->vm->home)
+            DRV_COPY(c->vm->home, c->home);
     }
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "drover/log.h"
 #include "takeover.h"
 
 // --- the gate ---
@@ -155,7 +156,11 @@ static int own_and_run(struct ha_vm *vm, const struct ss_vmdef *def, const struc
         return -1;
     ha_vm_set_def(vm, def, vm->home_store, vm->home);
     ha_vm_publish(vm, "running", run->owner->rec.epoch, "");
-    return ha_home_write_view(home, vm->home, def, run->owner->rec.epoch, err);
+    // The guest runs. The view is for people: without it nothing stops.
+    struct drv_err why = DRV_ERR_INIT;
+    if (ha_home_write_view(home, vm->home, def, run->owner->rec.epoch, &why) < 0)
+        drv_log_err(LOG_WARNING, "vm.start.view", &why);
+    return 0;
 }
 
 int ha_vm_start(struct ha_vm *vm, const struct ha_start_opts *opts, struct drv_err *err)
