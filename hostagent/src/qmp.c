@@ -2,6 +2,8 @@
 // QMP connection: see qmp.h. Owns the socket, the reader thread, the table of commands under way
 // and the event history. The commands themselves are elsewhere (qmp_migrate.c, qmp_block.c).
 //
+// JSON values never have references in two threads: a reply is handed over, an event is copied.
+//
 // Locks: `lock` guards everything in struct qmp below it; `write_lock` is held around one whole
 // send, so that commands never mix on the socket. write_lock is taken first, and no callback runs
 // under either.
@@ -121,8 +123,10 @@ static struct command *unlink_command(struct qmp *q, uint64_t id)
     return NULL;
 }
 
-static int note_reply(struct qmp *q, json_t *reply, struct drv_err *err)
+// Hands the reply over to its caller (*reply becomes NULL).
+static int note_reply(struct qmp *q, json_t **reply_ref, struct drv_err *err)
 {
+    json_t *reply = *reply_ref;
     json_t *id = json_object_get(reply, "id");
     if (!json_is_integer(id) ||
         (!json_object_get(reply, "return") && !json_object_get(reply, "error")))
@@ -131,7 +135,7 @@ static int note_reply(struct qmp *q, json_t *reply, struct drv_err *err)
     struct command *c = unlink_command(q, (uint64_t)json_integer_value(id));
     if (c) {
         q->unanswered -= !c->oob;
-        c->reply = json_incref(reply);
+        c->reply = DRV_TAKE(*reply_ref);
         c->done = true;
         if (c->abandoned)
             free_command(c);
@@ -151,7 +155,7 @@ static void *read_messages(void *arg)
             break;
         if (json_is_string(json_object_get(message, "event")))
             note_event(q, message);
-        else if (note_reply(q, message, &why) < 0)
+        else if (note_reply(q, &message, &why) < 0)
             break;
     }
     die(q, &why);
@@ -224,7 +228,7 @@ static json_t *end_command(struct qmp *q, struct command *c, const struct timesp
     json_t *reply = NULL;
     pthread_mutex_lock(&q->lock);
     if (wait_flag(q, &c->done, deadline, cmd, err) == 0) {
-        reply = json_incref(c->reply);
+        reply = DRV_TAKE(c->reply);
         free_command(c);
     } else if (q->dead) {
         unlink_command(q, c->id);
@@ -329,7 +333,7 @@ static json_t *find_event(const struct qmp *q, uint64_t *seq, const char *const 
         json_t *event = q->history[s % QMP_HISTORY].json;
         if (listed(json_string_value(json_object_get(event, "event")), names)) {
             *seq = s;
-            return json_incref(event);
+            return json_deep_copy(event);
         }
     }
     return NULL;
