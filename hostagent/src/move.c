@@ -302,6 +302,9 @@ static int journal_row(struct ha_move *m, struct drv_err *err)
     if (db_move_add(m->ha->db, &row, err) < 0)
         return -1;
     m->journalled = true;
+    // This row could not be written before its move's; from the next phase on the order is the engine's.
+    if (db_move_phase_begin(m->ha->db, m->plan.move, "reserve", DB_START, NULL, err) < 0)
+        return -1;
     return db_vm_epoch_raise(m->ha->db, m->plan.def.uuid, m->plan.epoch, err);
 }
 
