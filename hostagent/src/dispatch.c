@@ -121,7 +121,7 @@ static void send_error(struct ha_session *s, json_int_t id, const struct drv_err
     struct drv_err err = DRV_ERR_INIT;
     DRV_AUTO_JSON json_t *m = json_pack("{s:I, s:o}", "id", id, "error", drv_wire_error(error));
     if (ha_session_send(s, m, &err) < 0)
-        ha_session_refuse(s, &err);
+        ha_session_refuse(s, &err, true);
 }
 
 static void send_answer(struct ha_session *s, struct ha_job *job)

@@ -96,7 +96,8 @@ static void logon_free(struct logon *l)
 static void logon_finish(struct ha_session *s, struct logon *l)
 {
     s->state = HA_SES_TOKEN;
-    // A failed step may come with a token that tells the peer's Kerberos why (KRB-ERROR).
+    // A failed step may come with a token that tells the peer's Kerberos why (KRB-ERROR): then that
+    // is our last word, as the peer does not expect two.
     if (l->out && ha_session_send_bytes(s, l->out, l->out_len, &l->err) < 0)
         l->rc = -1;
     if (l->rc == 1) {
@@ -109,7 +110,7 @@ static void logon_finish(struct ha_session *s, struct logon *l)
         // messages.
         if (l->peer && l->peer->gss && drv_gss_peer(l->peer->gss))
             s->peer = DRV_TAKE(l->peer);
-        ha_session_refuse(s, &l->err);
+        ha_session_refuse(s, &l->err, !l->out || s->peer);
         return;
     }
     ha_session_resume(s);
@@ -140,7 +141,7 @@ void ha_logon_token(struct ha_session *s, const uint8_t *token, size_t len)
         struct drv_err err = DRV_ERR_INIT;
         drv_err(&err, DRV_EBUSY, "this agent has too much to do; try again");
         logon_free(l);
-        ha_session_refuse(s, &err);
+        ha_session_refuse(s, &err, true);
     }
 }
 

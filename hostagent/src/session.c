@@ -125,15 +125,17 @@ int ha_session_send(struct ha_session *s, const json_t *message, struct drv_err 
     return ha_session_send_bytes(s, wrapped, wrapped_len, err);
 }
 
-void ha_session_refuse(struct ha_session *s, const struct drv_err *err)
+void ha_session_refuse(struct ha_session *s, const struct drv_err *err, bool tell)
 {
     struct timeval linger = {HA_LINGER_S, 0};
     if (s->state == HA_SES_CLOSING)
         return;
     drv_log(LOG_NOTICE, "session.refused", F_STR("peer", s->name),
             F_STR("code", drv_code_name(err->code)), F_STR("id", err->id), F_STR("msg", err->msg));
-    DRV_AUTO_JSON json_t *m = json_pack("{s:o}", "error", drv_wire_error(err));
-    ha_session_send(s, m, NULL); // best effort: the connection ends either way
+    if (tell) { // best effort: the connection ends either way
+        DRV_AUTO_JSON json_t *m = json_pack("{s:o}", "error", drv_wire_error(err));
+        ha_session_send(s, m, NULL);
+    }
     s->state = HA_SES_CLOSING;
     event_add(s->timer, &linger);
     bufferevent_enable(s->bev, EV_READ | EV_WRITE);
@@ -175,7 +177,7 @@ static void take_input(struct ha_session *s)
         int rc = drv_frames_feed(&s->in, part.iov_base, part.iov_len, &used, &frame, &len, &err);
         evbuffer_drain(in, used);
         if (rc < 0 || (rc == 1 && take_frame(s, frame, len, &err) < 0)) {
-            ha_session_refuse(s, &err);
+            ha_session_refuse(s, &err, true);
             return;
         }
     }
@@ -221,7 +223,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     }
     struct drv_err err = DRV_ERR_INIT;
     drv_err(&err, DRV_ETIMEDOUT, "no complete log-on within %d s", HA_LOGON_TIMEOUT_S);
-    ha_session_refuse(s, &err);
+    ha_session_refuse(s, &err, true);
 }
 
 void ha_session_resume(struct ha_session *s)

@@ -79,9 +79,9 @@ void ha_session_free(struct ha_session *s); // closes at once
 int ha_session_send(struct ha_session *s, const json_t *message, struct drv_err *err);
 int ha_session_send_bytes(struct ha_session *s, const void *payload, size_t len,
                           struct drv_err *err); // as a frame, as they are
-// Tell the peer why, log it, and close once it had time to read that. s stays valid until the loop
-// is back in libevent.
-void ha_session_refuse(struct ha_session *s, const struct drv_err *err);
+// Log why, tell the peer, and close once it had time to read that. s stays valid until the loop is
+// back in libevent.
+void ha_session_refuse(struct ha_session *s, const struct drv_err *err, bool tell);
 void ha_session_opened(struct ha_session *s);          // the log-on is complete
 void ha_session_resume(struct ha_session *s);          // read again
 size_t ha_session_pending(const struct ha_session *s); // bytes not sent yet
