@@ -46,7 +46,7 @@ vm_create() {
     image=$LAB/$host/images/$name.import.raw
     "$LAB_CHECKOUT/tests/guest/mkimage" "$image" 128M --ip "$ip" --artefacts "$DROVER_BUILD/guest" || return
     local status=0
-    drover_as erin "$host" vm create "$name" --store "$store" --memory 256M --cpu qemu64 --accel tcg \
+    drover_as erin "$host" vm create "$name" --store "$store" --memory 256M --cpu qemu64 --accel tcg --graphics none \
         --disk "import=$image" --network "$BRIDGE" "$@" || status=$?
     rm -f "$image"
     return $status
