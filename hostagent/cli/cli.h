@@ -110,6 +110,8 @@ int cli_error(const struct cli *c, const struct drv_err *err);
 int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 // A line for people on stdout, unless --quiet, --json or --plain.
 void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+// reply.notices, a line each.
+void cli_say_notices(const struct cli *c, const json_t *reply);
 // Ask for a yes; true with --yes. With --no-input or without a terminal it is a usage error that
 // names
 // --yes (printed).

@@ -215,13 +215,7 @@ int cli_vm_create(struct cli *c, const struct cli_args *a)
         cli_put_json(reply);
         return DRV_EXIT_OK;
     }
-    size_t i;
-    json_t *notice;
-    json_array_foreach(json_object_get(reply, "notices"), i, notice)
-    {
-        const char *text = json_string_value(notice);
-        cli_say(c, "Note: %s", text ? text : "");
-    }
+    cli_say_notices(c, reply);
     cli_say(c, "%s is created. `drover vm start %s` starts it.", a->pos[0], a->pos[0]);
     return DRV_EXIT_OK;
 }

@@ -179,16 +179,34 @@ static void put_done(const struct cli *c, const json_t *r)
             json_is_true(json_object_get(r, "encrypted")) ? "encrypted" : "NOT encrypted");
 }
 
+// How a move ended that is not done. Only what the result says is claimed.
+static void put_not_done(const struct cli *c, const char *state, const json_t *r)
+{
+    const char *vm = "the VM", *from = "its host";
+    json_unpack((json_t *)r, "{s?s, s?s}", "vm", &vm, "from", &from);
+    if (!strcmp(state, "cancelled"))
+        cli_say(c, "Cancelled: %s stays on %.*s, as before.", vm, (int)strcspn(from, "."), from);
+    else if (!strcmp(state, "failed"))
+        cli_say(c, "%s stays on %.*s, as before.", vm, (int)strcspn(from, "."), from);
+    else if (!strcmp(state, "refused"))
+        cli_say(c, "The destination did not take %s: its source, %.*s, tells how the move ended.",
+                vm, (int)strcspn(from, "."), from);
+    else
+        fprintf(stderr,
+                "drover: the move is in state \"%s\": it is not clear who owns the VM\n"
+                "  hint: `drover vm show VM` on both hosts tells what the owner record says\n",
+                state);
+}
+
 static void put_result(const struct cli *c, const json_t *r)
 {
     struct drv_err err;
-    const char *phase, *vm = "the VM", *from = "", *state = "";
+    const char *phase, *state = json_string_value(json_object_get(r, "state"));
     if (c->json) {
         cli_put_json(r);
         return;
     }
-    json_unpack((json_t *)r, "{s?s, s?s, s?s}", "vm", &vm, "from", &from, "state", &state);
-    if (!strcmp(state, "done")) {
+    if (state && !strcmp(state, "done")) {
         put_done(c, r);
         return;
     }
@@ -197,14 +215,7 @@ static void put_result(const struct cli *c, const json_t *r)
             drv_err_prefix(&err, "phase %s", phase);
         cli_error(c, &err);
     }
-    if (!strcmp(state, "cancelled"))
-        cli_say(c, "Cancelled: %s runs on %.*s, as before.", vm, (int)strcspn(from, "."), from);
-    else if (!strcmp(state, "attention"))
-        fprintf(stderr,
-                "drover: it is not clear who owns the VM: look before you start it anywhere\n"
-                "  hint: drover vm show tells what the owner record says\n");
-    else
-        cli_say(c, "%s runs on %.*s, as before.", vm, (int)strcspn(from, "."), from);
+    put_not_done(c, state ? state : "unknown", r);
 }
 
 // ---- following ----

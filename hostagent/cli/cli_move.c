@@ -136,15 +136,23 @@ json_t *cli_move_args(struct cli *c, const struct cli_args *a)
     return DRV_TAKE(args);
 }
 
+static int64_t member(const json_t *obj, const char *key)
+{
+    return (int64_t)json_number_value(json_object_get(obj, key));
+}
+
 static void put_prediction(const struct cli *c, const json_t *reply)
 {
     json_t *p = json_object_get(reply, "prediction");
-    json_t *blackout = json_object_get(p, "blackout_ms"), *total = json_object_get(p, "total_ms");
-    if (json_is_number(blackout) && json_is_number(total))
-        cli_say(c, "It would pause for about %s and take about %s.",
-                cli_fmt_ms(json_number_value(blackout)).s, cli_fmt_ms(json_number_value(total)).s);
-    else if (json_is_number(blackout))
-        cli_say(c, "It would pause for about %s.", cli_fmt_ms(json_number_value(blackout)).s);
+    if (!json_is_object(p))
+        return;
+    cli_say(
+        c,
+        "To copy: memory %s, disks %s. The guest pauses for at most %s, or the move is cancelled.",
+        cli_fmt_bytes(member(p, "memory_bytes")).s, cli_fmt_bytes(member(p, "disk_bytes")).s,
+        cli_fmt_ms((double)member(p, "max_blackout_ms")).s);
+    if (json_is_number(json_object_get(p, "blackout_ms")))
+        cli_say(c, "Expected pause: about %s.", cli_fmt_ms((double)member(p, "blackout_ms")).s);
 }
 
 // args is stolen.

@@ -83,6 +83,17 @@ void cli_say(const struct cli *c, const char *fmt, ...)
     fputc('\n', stdout);
 }
 
+void cli_say_notices(const struct cli *c, const json_t *reply)
+{
+    size_t i;
+    json_t *notice;
+    json_array_foreach(json_object_get(reply, "notices"), i, notice)
+    {
+        const char *text = json_string_value(notice);
+        cli_say(c, "Note: %s", text ? text : "");
+    }
+}
+
 bool cli_confirm(const struct cli *c, const char *fmt, ...)
 {
     if (c->yes)

@@ -30,21 +30,26 @@ const struct argp_option cli_delete_options[] = {
 int cli_vm_list(struct cli *c, const struct cli_args *a)
 {
     static const struct cli_column columns[] = {
-        {"NAME", "name", CLI_TEXT},
-        {"STATE", "state", CLI_TEXT},
-        {"MEMORY", "memory_kib", CLI_KIB},
-        {"CPUS", "vcpus", CLI_TEXT},
-        {"HOME", "home", CLI_TEXT},
-        {"EPOCH", "epoch", CLI_TEXT},
-        {"MOVE", "move", CLI_SHORT_ID},
-        {"HOST", "host", CLI_SHORT_HOST},
-        {0},
+        {"NAME", "name", CLI_TEXT},        {"STATE", "state", CLI_TEXT},
+        {"MEMORY", "memory_kib", CLI_KIB}, {"CPUS", "vcpus", CLI_TEXT},
+        {"STORE", "home_store", CLI_TEXT}, {"EPOCH", "epoch", CLI_TEXT},
+        {"DOING", "busy", CLI_TEXT},       {"MOVE", "move", CLI_SHORT_ID},
+        {"HOST", "host", CLI_SHORT_HOST},  {0},
     };
     (void)a;
+    size_t i;
+    json_t *vm;
     DRV_AUTO_JSON json_t *reply = cli_call(c, "vm.list", NULL, CLI_CALL_MS);
     if (!reply)
         return c->status;
     cli_put_list(c, reply, columns);
+    json_array_foreach(reply, i, vm)
+    {
+        const char *name = "", *why = "";
+        json_unpack(vm, "{s?s, s?s}", "name", &name, "why", &why);
+        if (*why)
+            cli_say(c, "%s: %s", name, why);
+    }
     return DRV_EXIT_OK;
 }
 
@@ -98,8 +103,8 @@ int cli_vm_stop(struct cli *c, const struct cli_args *a)
     int64_t ms = 120000;
     if (timeout && cli_parse_duration(timeout, &ms, &err))
         return cli_usage(c, "--timeout: %s", err.msg);
-    if (ms > 24 * 3600 * 1000)
-        return cli_usage(c, "--timeout: at most 24h");
+    if (ms < 1000 || ms > 24 * 3600 * 1000)
+        return cli_usage(c, "--timeout: 1s to 24h");
     if (force && !cli_confirm(c, "Cutting the power of %s may lose what it has not written. Do it?",
                               a->pos[0]))
         return DRV_EXIT_USAGE;
@@ -129,6 +134,7 @@ int cli_vm_delete(struct cli *c, const struct cli_args *a)
         return c->status;
     if (c->json)
         cli_put_json(reply);
+    cli_say_notices(c, reply);
     cli_say(c, keep ? "%s is forgotten; its disks are where they were." : "%s is deleted.",
             a->pos[0]);
     return DRV_EXIT_OK;

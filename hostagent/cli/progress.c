@@ -8,7 +8,7 @@
 #include <stdarg.h>
 #include <string.h>
 
-enum { LINE_MAX_ = 256, BAR = 20, RATE_WINDOW_MS = 900 };
+enum { LINE_MAX_ = 256, BAR = 20, RATE_WINDOW_MS = 900, REDRAW_MS = 250 };
 
 void progress_init(struct progress *p, enum progress_mode mode, FILE *out, unsigned columns)
 {
@@ -226,9 +226,11 @@ void progress_event(struct progress *p, const json_t *event)
         if (d)
             take_disk(d, disk, now_ms);
     }
-    if (p->mode == PROGRESS_SCREEN)
+    if (p->mode == PROGRESS_SCREEN && (new_phase || now_ms >= p->redraw_due_ms)) {
+        p->redraw_due_ms = now_ms + REDRAW_MS;
         on_screen(p, event, new_phase, now_ms - p->phase_began_ms);
-    else
+    }
+    if (p->mode == PROGRESS_LINES)
         in_log(p, event, new_phase, now_ms);
     if (new_phase) {
         DRV_COPY(p->phase, phase);

@@ -27,7 +27,7 @@ struct progress {
     char phase[32];   // the last event's
     int64_t phase_began_ms;
     unsigned drawn; // lines of the block on the screen
-    int64_t line_due_ms;
+    int64_t line_due_ms, redraw_due_ms;
     struct progress_disk disks[8];
     unsigned n_disks;
 };

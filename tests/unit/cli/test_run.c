@@ -187,7 +187,8 @@ static void a_dry_run_only_checks(void **state)
     (void)state;
     static const struct fake_answer script[] = {
         {"move.check",
-         "{\"return\":{\"findings\":[],\"prediction\":{\"blackout_ms\":90.5,\"total_ms\":12000}}}",
+         "{\"return\":{\"findings\":[],\"prediction\":{\"memory_bytes\":268435456,\"disk_bytes\":0,"
+         "\"max_blackout_ms\":300}}}",
          {NULL}},
         {0}};
     struct fake_agent agent;
@@ -198,6 +199,7 @@ static void a_dry_run_only_checks(void **state)
              0);
     assert_int_equal(r.status, 0);
     assert_has(r.out, "No errors, no warnings.");
+    assert_has(r.out, "To copy: memory 256 MiB, disks 0 B. The guest pauses for at most 300 ms");
     assert_lacks(fake_log(&agent), "move.start");
     fake_stop(&agent);
 }
@@ -228,6 +230,21 @@ static void a_refused_move_lists_every_finding(void **state)
                " XX  R01  receive is off\n          Fix: drover -H hv2 host set receive=on\n");
     assert_has(r.out, " XX  D10  no delegation\n");
     assert_has(r.out, "2 errors, 0 warnings.");
+    fake_stop(&agent);
+}
+
+static void an_end_that_is_not_known_is_not_called_safe(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {{"move.attach", RESULT("active", "null"), {NULL}},
+                                                {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "attach", ID);
+    assert_int_equal(r.status, DRV_EXIT_ATTENTION);
+    assert_has(r.err, "not clear who owns the VM");
+    assert_lacks(r.out, "as before");
     fake_stop(&agent);
 }
 
@@ -286,7 +303,8 @@ static void lists_are_tables_tabs_or_json(void **state)
         {"vm.list",
          "{\"return\":[{\"name\":\"web\",\"uuid\":\"u1\",\"state\":\"running\",\"memory_kib\":"
          "262152,"
-         "\"vcpus\":2,\"home\":\"vms/web\",\"epoch\":4,\"host\":\"hv1.example.lan\"},"
+         "\"vcpus\":2,\"home_store\":\"vms\",\"why\":\"paused: disk0 "
+         "failed\",\"busy\":\"\",\"epoch\":4,\"host\":\"hv1.example.lan\"},"
          "{\"name\":\"longer-name\",\"state\":\"x\\u001b[2J\",\"memory_kib\":1048576,\"vcpus\":1}]"
          "}",
          {NULL}},
@@ -296,11 +314,12 @@ static void lists_are_tables_tabs_or_json(void **state)
     fake_start(&agent, script);
     RUN(&r, &agent, "vm", "list");
     assert_int_equal(r.status, 0);
-    assert_has(r.out, "NAME         STATE    MEMORY   CPUS  HOME     EPOCH  MOVE  HOST\n"
-                      "web          running  256 MiB  2     vms/web  4      -     hv1\n");
+    assert_has(r.out, "NAME         STATE    MEMORY   CPUS  STORE  EPOCH  DOING  MOVE  HOST\n"
+                      "web          running  256 MiB  2     vms    4      -      -     hv1\n");
+    assert_has(r.out, "web: paused: disk0 failed\n");
     assert_has(r.out, "longer-name  x?[2J");
     RUN(&r, &agent, "vm", "list", "--plain");
-    assert_has(r.out, "web\trunning\t262152\t2\tvms/web\t4\t\thv1.example.lan\n");
+    assert_has(r.out, "web\trunning\t262152\t2\tvms\t4\t\t\thv1.example.lan\n");
     assert_lacks(r.out, "NAME");
     RUN(&r, &agent, "--json", "vm", "list");
     char *end = strchr(r.out, '\n');
@@ -489,6 +508,7 @@ int main(void)
         cmocka_unit_test(ctrl_c_detaches_and_never_cancels),
         cmocka_unit_test(a_dry_run_only_checks),
         cmocka_unit_test(a_refused_move_lists_every_finding),
+        cmocka_unit_test(an_end_that_is_not_known_is_not_called_safe),
         cmocka_unit_test(results_have_their_exit_status),
         cmocka_unit_test(without_a_ticket_a_move_says_kinit),
         cmocka_unit_test(lists_are_tables_tabs_or_json),
