@@ -386,6 +386,18 @@ static void progress(void *ctx, const struct mv_progress *p)
     ha_move_show(m, mv_progress_to_json(m->job, p));
 }
 
+static int64_t now_us(void *ctx)
+{
+    (void)ctx;
+    return drv_now_us();
+}
+
+static void pause_move(void *ctx, int ms)
+{
+    (void)ctx;
+    drv_sleep_ms(ms);
+}
+
 static void vm_left(void *ctx)
 {
     struct ha_move *m = ctx;
@@ -412,6 +424,8 @@ static const struct mv_host_ports host_ports = {.facts = host_facts,
                                                 .reserve = reserve,
                                                 .unreserve = unreserve,
                                                 .progress = progress,
+                                                .now_us = now_us,
+                                                .pause = pause_move,
                                                 .vm_left = vm_left,
                                                 .vm_arrived = vm_arrived};
 const struct mv_ports ha_move_ports = {.journal = &journal_ports,
@@ -531,6 +545,7 @@ void ha_move_end_destination(struct ha_move *m, enum db_move_state state)
         db_move_set_state(m->ha->db, m->plan.move, state, NULL, NULL, &err) < 0 &&
         state == DB_MOVE_DONE)
         drv_log_err(LOG_ERR, "move.journal", &err);
+    ha_move_drop_keys(m);
     ha_peer_unref(DRV_TAKE(m->channel_peer));
     ha_move_over(m, NULL);
 }

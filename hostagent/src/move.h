@@ -96,5 +96,7 @@ extern const struct mv_qemu_ports ha_move_qemu_ports;
 extern const struct mv_store_ports ha_move_store_ports;
 // Derive the stream keys from the channel's context (both sides get the same).
 int ha_move_keys(struct ha_move *m, struct drv_gss *channel, struct drv_err *err);
+// The streams are over: no key outlives them, in QEMU or as a file. Idempotent.
+void ha_move_drop_keys(struct ha_move *m);
 
 #endif

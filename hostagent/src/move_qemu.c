@@ -61,8 +61,7 @@ static int add_key(struct ha_move *m, const char *id, const uint8_t *key, bool s
     return qmp_psk_add(qmp_of(m), id, dir, server, err);
 }
 
-// Streams are over: no key outlives them.
-static void drop_keys(struct ha_move *m)
+void ha_move_drop_keys(struct ha_move *m)
 {
     const char *const ids[] = {MEMORY_TLS, DISK_TLS};
     for (int i = 0; i < 2; i++) {
@@ -174,7 +173,7 @@ static int mirror_abort(void *ctx, const struct mv_disk *d, struct drv_err *err)
         return -1;
     m->mirrors &= ~disk_bit(m, d);
     if (!m->mirrors)
-        drop_keys(m);
+        ha_move_drop_keys(m);
     return 0;
 }
 
@@ -286,7 +285,7 @@ static int migrate_cancel(void *ctx, struct drv_err *err)
          qmp_mig_wait(qmp_of(m), QMP_MIG_FINAL, 20000, &i, err) < 0))
         return -1;
     m->migrating = false;
-    drop_keys(m);
+    ha_move_drop_keys(m);
     // QEMU resumes by itself after a cancel or failure; a completed source waits for the gate.
     for (int tries = 0; tries < 20; tries++) {
         if (qmp_status(qmp_of(m), state, sizeof state, &running, err) < 0)
@@ -415,7 +414,7 @@ static int quit(void *ctx, struct drv_err *err)
         return -1;
     ha_qemu_free(m->vm->run.qemu);
     m->vm->run.qemu = NULL;
-    drop_keys(m);
+    ha_move_drop_keys(m);
     return 0;
 }
 
