@@ -130,6 +130,8 @@ void cli_put_list(const struct cli *c, const json_t *rows, const struct cli_colu
 char *cli_cell(const json_t *row, const struct cli_column *column, bool raw);
 // "name  value" lines of an object's members, nested ones with dots.
 void cli_put_object(const struct cli *c, const json_t *obj);
+// A VM as vm.show tells it, for people (cli_show.c).
+void cli_show_vm(const struct cli *c, const json_t *vm);
 // cli_findings.c: reply.findings as marked lines with their fixes; --json: the reply as one object.
 // Returns drv_findings_exit().
 int cli_put_findings(const struct cli *c, const json_t *reply);

@@ -228,43 +228,59 @@ void cli_put_list(const struct cli *c, const json_t *rows, const struct cli_colu
 
 // ---- objects ----
 
-static void put_members(const struct cli *c, const char *prefix, const json_t *value)
+// Flatten value into out, an array of [name, text] pairs: members as "a.b", list elements by their
+// id or place.
+static void flatten(const char *prefix, const json_t *value, json_t *out)
 {
     const char *key;
     json_t *v;
+    size_t i;
+    const json_t *first = json_array_get(value, 0);
     if (json_is_object(value) && json_object_size(value)) {
         json_object_foreach((json_t *)value, key, v)
         {
             DRV_AUTO_FREE char *name = drv_xasprintf("%s%s%s", prefix, *prefix ? "." : "", key);
-            put_members(c, name, v);
+            flatten(name, v, out);
         }
-        return;
-    }
-    size_t i;
-    if (json_is_array(value) && json_array_size(value) &&
-        !json_is_string(json_array_get(value, 0))) {
+    } else if (json_is_object(first) || json_is_array(first)) {
         json_array_foreach(value, i, v)
         {
             const char *id = json_string_value(json_object_get(v, "id"));
             DRV_AUTO_FREE char *name =
                 id ? drv_xasprintf("%s.%s", prefix, id) : drv_xasprintf("%s.%zu", prefix, i);
-            put_members(c, name, v);
+            flatten(name, v, out);
         }
-        return;
+    } else {
+        DRV_AUTO_FREE char *text = plain_value(value);
+        json_array_append_new(out, json_pack("[ss]", prefix, text));
     }
-    DRV_AUTO_FREE char *text = plain_value(value);
-    cli_put(stdout, prefix);
-    printf("%*s", c->plain ? 0 : 28 - width_of(prefix) > 1 ? 28 - width_of(prefix) : 1, "");
-    if (c->plain)
-        fputc('\t', stdout);
-    cli_put(stdout, text);
-    fputc('\n', stdout);
 }
 
 void cli_put_object(const struct cli *c, const json_t *obj)
 {
-    if (c->json)
+    if (c->json) {
         cli_put_json(obj);
-    else
-        put_members(c, "", obj);
+        return;
+    }
+    DRV_AUTO_JSON json_t *lines = json_array();
+    flatten("", obj, lines);
+    size_t i;
+    json_t *line;
+    int width = 0;
+    json_array_foreach(lines, i, line)
+    {
+        int w = width_of(json_string_value(json_array_get(line, 0)));
+        width = w > width ? w : width;
+    }
+    json_array_foreach(lines, i, line)
+    {
+        const char *name = json_string_value(json_array_get(line, 0));
+        cli_put(stdout, name);
+        if (c->plain)
+            fputc('\t', stdout);
+        else
+            printf("%*s", width - width_of(name) + 2, "");
+        cli_put(stdout, json_string_value(json_array_get(line, 1)));
+        fputc('\n', stdout);
+    }
 }

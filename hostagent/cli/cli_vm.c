@@ -63,9 +63,7 @@ int cli_vm_show(struct cli *c, const struct cli_args *a)
         cli_put_object(c, reply);
         return DRV_EXIT_OK;
     }
-    DRV_AUTO_JSON json_t *rest = json_copy(reply);
-    json_object_del(rest, "findings");
-    cli_put_object(c, rest);
+    cli_show_vm(c, reply);
     // The VM is shown whatever is the matter with it: its findings do not make showing it a
     // failure.
     if (json_array_size(json_object_get(reply, "findings")))

@@ -331,6 +331,34 @@ static void lists_are_tables_tabs_or_json(void **state)
     fake_stop(&agent);
 }
 
+static void a_vm_is_shown_with_its_owner(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"vm.show",
+         "{\"return\":{\"name\":\"web\",\"state\":\"stopped\",\"host\":\"hv1.example.lan\","
+         "\"memory_kib\":262152,"
+         "\"vcpus\":1,\"why\":\"\",\"definition\":{\"disks\":[{\"id\":\"disk0\",\"format\":"
+         "\"qcow2\","
+         "\"path\":\"web/"
+         "disk0.qcow2\",\"store\":\"vms\"}]},\"record\":{\"epoch\":5,\"body\":{\"state\":"
+         "\"running\",\"host\":\"hv2.example.lan\"}},\"held\":true,\"findings\":[]}}",
+         {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "vm", "show", "web");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "state     stopped on hv1\n");
+    assert_has(r.out, "disk0     qcow2 web/disk0.qcow2 on vms\n");
+    assert_has(r.out, "owner     epoch 5: running, hv2, held\n");
+    RUN(&r, &agent, "vm", "show", "web", "--plain");
+    assert_has(r.out, "definition.disks.disk0.path\tweb/disk0.qcow2\n");
+    assert_has(r.out, "record.body.host\thv2.example.lan\n");
+    fake_stop(&agent);
+}
+
 static void a_created_vm_is_asked_for_exactly(void **state)
 {
     (void)state;
@@ -512,6 +540,7 @@ int main(void)
         cmocka_unit_test(results_have_their_exit_status),
         cmocka_unit_test(without_a_ticket_a_move_says_kinit),
         cmocka_unit_test(lists_are_tables_tabs_or_json),
+        cmocka_unit_test(a_vm_is_shown_with_its_owner),
         cmocka_unit_test(a_created_vm_is_asked_for_exactly),
         cmocka_unit_test(usage_errors_are_2_and_ask_nobody),
         cmocka_unit_test(help_is_no_error),
