@@ -9,16 +9,17 @@
 
 struct ha;
 
-enum { HA_URL_MAX = 600 };
+enum { HA_URL_MAX = 600, HA_HOLD_TIMEOUT_MS = 20000 };
 
 struct ha_owner {
     struct ha *ha;
     char uuid[DRV_UUID_LEN];
     char dir[256];
     struct ss_vmdef def;
-    struct ss_proc *procs[SS_MAX_DISKS + 1]; // control connections
+    struct ss_proc *procs[SS_MAX_DISKS + 1]; // control connections; NULL = found dead
     char names[SS_MAX_DISKS + 1][SS_NAME_MAX];
-    int disk_ix[SS_MAX_DISKS + 1]; // index into def.disks; -1 = the record alone
+    char urls[SS_MAX_DISKS + 1][HA_URL_MAX]; // of the disk's store; "" for the record alone
+    int disk_ix[SS_MAX_DISKS + 1];           // index into def.disks; -1 = the record alone
     bool is_new[SS_MAX_DISKS + 1];
     unsigned n;
     unsigned record_ix;   // the one that holds the record
@@ -33,7 +34,7 @@ struct ha_owner {
 // is held and writable at once. On failure nothing is left.
 struct ha_owner *ha_owner_start(struct ha *ha, const struct ss_vmdef *def, unsigned fresh,
                                 struct drv_err *err);
-// Connect to the processes that run already (after a restart of the agent).
+// Connect to the processes that run already (after a restart of the agent); some may be dead.
 struct ha_owner *ha_owner_attach(struct ha *ha, const struct ss_vmdef *def, struct drv_err *err);
 // Rule 2 up to the read: hold record and images (create: the record may be new), read the record.
 // DRV_EBUSY: somebody else holds one. On failure everything is dropped again.
@@ -57,8 +58,13 @@ int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char 
 // closed. vm_json_sha256: of vm.1.json, written before.
 int ha_owner_create(struct ha_owner *o, const char *home_store, const char *home,
                     const char *vm_json_sha256, struct drv_err *err);
-// After a lost session (rule 4): new sessions, images first, then the record; all are held
-// afterwards.
+// State of process i; DRV_EUNREACHABLE when it is dead.
+int ha_owner_status(struct ha_owner *o, unsigned i, struct ss_proc_status *ret,
+                    struct drv_err *err);
+// Start process i anew if it is dead, and hold what it held.
+int ha_owner_revive(struct ha_owner *o, unsigned i, struct drv_err *err);
+// After a lost session or a dead process (rule 4): new sessions, images first, then the record; all
+// are held afterwards.
 int ha_owner_reopen(struct ha_owner *o, struct drv_err *err);
 // The same, then read the record; when it still names this host and instance at our epoch, promote.
 // DRV_EATTENTION: fenced, or the record does not fit.
