@@ -72,7 +72,9 @@ const char *cli_suggest(const char *word, const char *const words[]);
 
 // ---- connection (cli_connect.c) ----
 
-// Call the agent that -H names, connecting first. args is stolen. NULL: the error has been printed
+// Connect to the agent that -H names, if that is not done yet.
+int cli_connect(struct cli *c, struct drv_err *err);
+// Call it, connecting first. args is stolen. NULL: the error has been printed
 // and c->status set.
 json_t *cli_call(struct cli *c, const char *name, json_t *args, int timeout_ms);
 // The same without printing.

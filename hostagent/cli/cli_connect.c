@@ -119,11 +119,18 @@ static int connect_local(struct cli *c, struct drv_err *err)
     return -1;
 }
 
+int cli_connect(struct cli *c, struct drv_err *err)
+{
+    if (c->client || !(c->host ? connect_remote(c, err) : connect_local(c, err)))
+        return 0;
+    cli_disconnect(c); // a log-on that failed leaves nothing to use
+    return -1;
+}
+
 json_t *cli_try(struct cli *c, const char *name, json_t *args, int timeout_ms, struct drv_err *err)
 {
-    if (!c->client && (c->host ? connect_remote(c, err) : connect_local(c, err))) {
+    if (cli_connect(c, err)) {
         json_decref(args);
-        cli_disconnect(c);
         return NULL;
     }
     json_t *reply = drv_client_call(c->client, name, args, timeout_ms, err);

@@ -223,6 +223,8 @@ static void put_result(const struct cli *c, const json_t *r)
 struct follow {
     struct progress progress;
     const char *move;
+    bool seen; // the agent was reached at least once
+    bool lost; // and given up on
 };
 
 static unsigned screen_columns(void)
@@ -255,25 +257,28 @@ static enum progress_mode mode_for(const struct cli *c)
     return PROGRESS_SCREEN;
 }
 
-// Attach until the result comes. An agent that is restarted meanwhile is asked again for half a
-// minute.
+// Attach until the result comes. An agent that is lost on the way, as when it is restarted, is
+// asked again for half a minute.
 static json_t *attach(struct cli *c, struct follow *f, struct drv_err *err)
 {
     for (int attempt = 0;; attempt++) {
         drv_err_clear(err);
-        if (c->client)
-            drv_client_on_event(c->client, on_event, f);
-        json_t *result = cli_try(c, "move.attach", json_pack("{s:s}", "move", f->move), 0, err);
-        if (result || err->code != DRV_EUNREACHABLE || attempt == RETRIES)
-            return result;
+        if (!cli_connect(c, err)) {
+            f->seen = true;
+            drv_client_on_event(c->client, on_event,
+                                f); // before the call: events come with its answer
+            json_t *result = cli_try(c, "move.attach", json_pack("{s:s}", "move", f->move), 0, err);
+            if (result || err->code != DRV_EUNREACHABLE)
+                return result;
+        }
+        f->lost = f->seen && attempt == RETRIES;
+        if (!f->seen || f->lost)
+            return NULL;
         progress_end(&f->progress);
         if (attempt == 0)
             fprintf(stderr, "drover: %s; trying again\n", err->msg);
         cli_disconnect(c);
         drv_sleep_ms(RETRY_MS);
-        // Connect by a call that streams nothing, so that no event comes before we listen.
-        struct drv_err quiet = DRV_ERR_INIT;
-        json_decref(cli_try(c, "auth.whoami", NULL, CLI_CALL_MS, &quiet));
     }
 }
 
@@ -290,9 +295,9 @@ int cli_follow(struct cli *c, const char *move, json_t **ret_result)
     progress_end(&f.progress);
     if (!result) {
         int status = cli_error(c, &err);
-        if (err.code != DRV_EUNREACHABLE)
+        if (!f.lost)
             return status;
-        on_signal(0); // nobody knows better: the move goes on without us
+        on_signal(0); // nobody here knows how it ends: the same as detaching
     }
     put_result(c, result);
     int status = cli_result_exit(result);
@@ -306,6 +311,9 @@ int cli_follow(struct cli *c, const char *move, json_t **ret_result)
 int cli_attach(struct cli *c, const struct cli_args *a)
 {
     char id[DRV_UUID_LEN];
+    struct drv_err err = DRV_ERR_INIT;
+    if (cli_connect(c, &err))
+        return cli_error(c, &err);
     if (whole_id(c, a->pos[0], id))
         return c->status;
     return cli_follow(c, id, NULL);

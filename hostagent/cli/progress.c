@@ -133,19 +133,26 @@ static bool has_memory(const json_t *memory)
     return number(memory, "total_bytes") > 0 && number(memory, "pass") > 0;
 }
 
-static void add_memory(struct line *l, const json_t *e, const json_t *m)
+static void add_memory(struct line *l, const json_t *m)
 {
-    int64_t limit = number(e, "max_blackout_ms"), expected = number(m, "expected_blackout_ms");
     add(l, "memory pass %" PRId64 ": %s left of %s", number(m, "pass"),
         cli_fmt_bytes(number(m, "remaining_bytes")).s, cli_fmt_bytes(number(m, "total_bytes")).s);
     if (number(m, "rate_bps") > 0)
         add(l, ", %s/s", cli_fmt_bytes(number(m, "rate_bps")).s);
     if (number(m, "dirty_rate_bps") > 0)
         add(l, ", guest writes %s/s", cli_fmt_bytes(number(m, "dirty_rate_bps")).s);
+}
+
+static void add_pause(struct line *l, const json_t *e, const json_t *m)
+{
+    int64_t limit = number(e, "max_blackout_ms"), expected = number(m, "expected_blackout_ms");
+    add(l, "expected pause ");
     if (expected > 0)
-        add(l, ", pause %s", cli_fmt_ms((double)expected).s);
-    if (expected > 0 && limit > 0)
-        add(l, " (limit %s)", cli_fmt_ms((double)limit).s);
+        add(l, "%s", cli_fmt_ms((double)expected).s);
+    else
+        add(l, "not yet known");
+    if (limit > 0)
+        add(l, ", limit %s", cli_fmt_ms((double)limit).s);
 }
 
 // ---- the two forms ----
@@ -174,10 +181,13 @@ static void put_details(struct progress *p, const json_t *event, bool bars)
         put_line(p, &l);
     }
     if (has_memory(memory)) {
-        struct line l = {.len = 0};
-        add(&l, "%s", indent);
-        add_memory(&l, event, memory);
-        put_line(p, &l);
+        struct line rates = {.len = 0}, pause = {.len = 0};
+        add(&rates, "%s", indent);
+        add_memory(&rates, memory);
+        put_line(p, &rates);
+        add(&pause, "%s", indent);
+        add_pause(&pause, event, memory);
+        put_line(p, &pause);
     }
 }
 

@@ -233,6 +233,21 @@ static void a_refused_move_lists_every_finding(void **state)
     fake_stop(&agent);
 }
 
+static void attach_shows_progress_from_the_first_event(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"move.attach", RESULT("done", "null"), {EVENT("check", "1"), EVENT("memory", "5")}}, {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "attach", ID);
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "1/9 check");
+    assert_has(r.out, "5/9 memory");
+    fake_stop(&agent);
+}
+
 static void an_end_that_is_not_known_is_not_called_safe(void **state)
 {
     (void)state;
@@ -536,6 +551,7 @@ int main(void)
         cmocka_unit_test(ctrl_c_detaches_and_never_cancels),
         cmocka_unit_test(a_dry_run_only_checks),
         cmocka_unit_test(a_refused_move_lists_every_finding),
+        cmocka_unit_test(attach_shows_progress_from_the_first_event),
         cmocka_unit_test(an_end_that_is_not_known_is_not_called_safe),
         cmocka_unit_test(results_have_their_exit_status),
         cmocka_unit_test(without_a_ticket_a_move_says_kinit),
