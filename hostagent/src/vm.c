@@ -2,6 +2,7 @@
 // The table of this host's VMs, their locks and their public state. See agent.h for who may touch
 // what.
 #include "agent.h"
+#include "drover/log.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -193,6 +194,7 @@ struct event_post {
     struct ha_vm *vm;
     char name[32], detail[64];
     int64_t at_us;
+    int64_t qemu_us; // QEMU's own time stamp, µs since 1970
 };
 
 // The guest stopped because a request failed: drover-store has lost its server, or a disk is full.
@@ -207,6 +209,9 @@ static void event_on_loop(void *arg)
 {
     struct event_post *p = arg;
     struct ha_vm *vm = p->vm;
+    if (!strcmp(p->name, "STOP") || !strcmp(p->name, "RESUME")) // when did which copy run?
+        drv_log(LOG_INFO, "vm.cpus", F_STR("vm", vm->def.name), F_STR("event", p->name),
+                F_INT("qemu_us", p->qemu_us));
     if (!strcmp(p->name, "STOP")) {
         vm->stopped_us = p->at_us;
         DRV_COPY(vm->state, "paused");
@@ -226,11 +231,12 @@ static void event_on_loop(void *arg)
     free(p);
 }
 
-static void post_event(struct ha_vm *vm, const char *name, const char *detail)
+static void post_event(struct ha_vm *vm, const char *name, const char *detail, int64_t qemu_us)
 {
     struct event_post *p = drv_xcalloc(1, sizeof *p);
     p->vm = vm;
     p->at_us = drv_now_us();
+    p->qemu_us = qemu_us;
     DRV_COPY(p->name, name);
     DRV_COPY(p->detail, detail);
     drv_loop_post(vm->ha->loop, event_on_loop, p);
@@ -241,13 +247,15 @@ static void on_event(const json_t *ev, void *arg)
     const char *name = json_string_value(json_object_get(ev, "event"));
     const json_t *data = json_object_get(ev, "data");
     const char *device = json_string_value(json_object_get(data, "node-name"));
+    json_int_t s = 0, us = 0;
+    json_unpack((json_t *)ev, "{s:{s:I, s:I}}", "timestamp", "seconds", &s, "microseconds", &us);
     if (name)
-        post_event(arg, name, device ? device : "");
+        post_event(arg, name, device ? device : "", s * 1000000 + us);
 }
 
 static void on_gone(const struct drv_err *why, void *arg)
 {
-    post_event(arg, "gone", why->msg);
+    post_event(arg, "gone", why->msg, 0);
 }
 
 const struct qmp_handlers *ha_vm_handlers(struct ha_vm *vm, struct qmp_handlers *ret)
