@@ -121,6 +121,11 @@ void ha_vm_dir_remove(const char *dir);                                  // with
 const struct qmp_handlers *ha_vm_handlers(struct ha_vm *vm, struct qmp_handlers *ret);
 json_t *ha_vm_to_json(const struct ha_vm *vm); // loop thread
 
+// --- vm_watch.c ---
+#define HA_BUSY_WATCH "being looked after" // a lock that ends within moments: others wait for it
+// Begin to look after running VMs (loop thread). The caller frees the event at the end.
+struct event *ha_watch_start(struct ha *ha);
+
 // --- vm_start.c, vm_stop.c, vm_attach.c: procedures, VM locked ---
 struct ha_start_opts {
     bool take_over, host_is_dead;

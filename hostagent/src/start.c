@@ -12,6 +12,7 @@
 #include "drover/log.h"
 #include "drover/worker.h"
 #include "machine.h"
+#include "move.h"
 #include "peers.h"
 #include "tables.h"
 
@@ -41,7 +42,7 @@ struct agent { // struct ha and what only this file uses
     struct ha ha;
     struct ha_call *calls;
     int lock_fd;
-    struct event *stop_timer;
+    struct event *stop_timer, *watch;
     int64_t stop_deadline_ms;
 };
 
@@ -97,11 +98,13 @@ static void attach(void *arg)
 
 static int start(struct agent *a, struct drv_err *err)
 {
-    static const struct ha_server_ops ops = {
-        .credential = ha_credential, .classify = ha_classify, .refused = ha_audit_refused};
+    static const struct ha_server_ops ops = {.credential = ha_credential,
+                                             .classify = ha_classify,
+                                             .refused = ha_audit_refused,
+                                             .closed = ha_moves_channel_closed};
     struct ha *ha = &a->ha;
     if (ha_machine_init(ha, err) < 0 || (a->lock_fd = ha_machine_lock(ha, err)) < 0 ||
-        open_database(ha, err) < 0 || probe(ha, err) < 0)
+        open_database(ha, err) < 0 || ha_moves_mark_open(ha, err) < 0 || probe(ha, err) < 0)
         return -1;
     ha->loop = drv_loop_new(err);
     if (!ha->loop || ha_settings_load(ha, err) < 0)
@@ -110,7 +113,8 @@ static int start(struct agent *a, struct drv_err *err)
     ha->server = ha_server_new(ha, ha->loop, &ops, a->calls, ha->fqdn);
     if (listen_all(ha, err) < 0)
         return -1;
-    if (drv_work(ha->loop, attach, NULL, ha) < 0)
+    a->watch = ha_watch_start(ha);
+    if (!a->watch || drv_work(ha->loop, attach, NULL, ha) < 0)
         return drv_err(err, DRV_ENOSPACE, "no thread can be had");
     return 0;
 }
@@ -146,6 +150,7 @@ void ha_stop(struct ha *ha)
         return;
     ha_server_free(ha->server);
     ha->server = NULL;
+    event_del(a->watch);
     a->stop_deadline_ms = drv_now_ms() + STOP_WAIT_MS;
     a->stop_timer = event_new(drv_loop_base(ha->loop), -1, EV_PERSIST, stop_when_idle, a);
     event_add(a->stop_timer, &poll);
@@ -166,6 +171,8 @@ void ha_free(struct ha *ha)
     }
     if (a->stop_timer)
         event_free(a->stop_timer);
+    if (a->watch)
+        event_free(a->watch);
     drv_loop_free(ha->loop);
     free(a->calls);
     free(ha->probe);

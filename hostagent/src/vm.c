@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { LOCK_WAIT_MS = 3000 };
+
 struct ha_vm *ha_vm_find(struct ha *ha, const char *name_or_uuid)
 {
     for (struct ha_vm *vm = ha->vms; vm; vm = vm->next)
@@ -22,6 +24,7 @@ struct lock_call {
     const char *key, *op;
     struct drv_err *err;
     struct ha_vm *ret;
+    bool wait; // worth waiting for
 };
 
 static void lock_on_loop(void *arg)
@@ -29,9 +32,13 @@ static void lock_on_loop(void *arg)
     struct lock_call *c = arg;
     struct ha_vm *vm = ha_vm_find(c->ha, c->key);
     if (!vm) {
+        c->wait = false;
         drv_err(c->err, DRV_ENOTFOUND, "there is no VM \"%.64s\" on %s", c->key, c->ha->fqdn);
         drv_err_hint(c->err, "`drover vm list` shows this host's VMs");
+    } else if (c->wait && !strcmp(vm->busy, HA_BUSY_WATCH)) {
+        return;
     } else if (vm->busy[0]) {
+        c->wait = false;
         drv_err(c->err, DRV_EBUSY, "VM %s is busy: %s", vm->def.name, vm->busy);
         if (vm->move[0]) {
             drv_err_id(c->err, "G04");
@@ -47,7 +54,13 @@ struct ha_vm *ha_vm_lock(struct ha *ha, const char *name_or_uuid, const char *op
                          struct drv_err *err)
 {
     struct lock_call c = {.ha = ha, .key = name_or_uuid, .op = op, .err = err};
-    drv_loop_call(ha->loop, lock_on_loop, &c);
+    int64_t deadline = drv_now_ms() + LOCK_WAIT_MS;
+    do {
+        c.wait = drv_now_ms() < deadline;
+        drv_loop_call(ha->loop, lock_on_loop, &c);
+        if (c.wait && !c.ret)
+            drv_sleep_ms(10);
+    } while (c.wait && !c.ret);
     return c.ret;
 }
 
