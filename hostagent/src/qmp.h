@@ -27,7 +27,8 @@ struct qmp_handlers {
     // ev is borrowed.
     void (*on_event)(const json_t *ev, void *arg);
     // The connection died by itself (QEMU ended, or talked nonsense); once, from the reader thread.
-    // Not called because of qmp_close(). why says what was seen.
+    // Not called because of qmp_close(). why says what was seen. Both may be called before
+    // qmp_connect() has returned.
     void (*on_gone)(const struct drv_err *why, void *arg);
     void *arg;
 };

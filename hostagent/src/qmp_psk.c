@@ -39,6 +39,7 @@ int qmp_psk_write(const char *dir, const uint8_t *key, size_t key_len, uid_t uid
     char path[512], line[2 * KEY_MAX + 16];
     if (key_len < KEY_MIN || key_len > KEY_MAX || key_path(dir, path, sizeof path) < 0)
         return drv_err(err, DRV_EINTERNAL, "key of %zu bytes, or path too long: %s", key_len, dir);
+    unlink(path); // of a move that was cut off
     DRV_AUTO_CLOSE int fd =
         open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, S_IRUSR | S_IWUSR);
     if (fd < 0)

@@ -17,6 +17,7 @@
 #include "qemu_proc.h"
 #include "qmp_block.h"
 #include "qmp_migrate.h"
+#include "tcpstat.h"
 
 #define HOST "127.0.0.1"
 enum { QEMU_UID = 65534, PORT_FIRST = 49152, PORT_LAST = 49160, WAIT_MS = 60 * 1000 };
@@ -65,6 +66,8 @@ static int start(char **args, struct drv_err *err)
 
 struct figures {
     int64_t mirror_ms, total_ms, pause_ms, qemu_downtime_ms, ram_bytes;
+    uint64_t disk_wire_bytes, memory_wire_bytes; // counted when the guest is paused
+    unsigned disk_port, memory_port;
 };
 
 static int add_keys(struct ha_qemu *from, struct ha_qemu *to, struct drv_err *err)
@@ -85,26 +88,28 @@ static int add_keys(struct ha_qemu *from, struct ha_qemu *to, struct drv_err *er
     return 0;
 }
 
-static int copy_disk(struct ha_qemu *from, struct ha_qemu *to, struct drv_err *err)
+static int copy_disk(struct ha_qemu *from, struct ha_qemu *to, struct figures *f,
+                     struct drv_err *err)
 {
     struct qmp_nbd_target t = {
         .node = "disk0-target", .host = HOST, .export_name = "disk0", .tls_creds = "tls0"};
     if (qmp_nbd_server_start(to->qmp, HOST, PORT_FIRST, PORT_LAST, "tls0", &t.port, err) < 0 ||
         qmp_export_add(to->qmp, "disk0", err) < 0 || qmp_nbd_node_add(from->qmp, &t, err) < 0)
         return -1;
+    f->disk_port = t.port;
     return qmp_mirror_start(from->qmp, "mirror0", "disk0", t.node, 0, err) < 0
                ? -1
                : qmp_mirror_wait_ready(from->qmp, "mirror0", WAIT_MS, err);
 }
 
-static int copy_memory(struct ha_qemu *from, struct ha_qemu *to, struct drv_err *err)
+static int copy_memory(struct ha_qemu *from, struct ha_qemu *to, struct figures *f,
+                       struct drv_err *err)
 {
     struct qmp_mig_opts opts = {.downtime_limit_ms = 300, .tls_creds = "tls0"};
     struct qmp_mig_info info;
-    unsigned port;
     if (qmp_mig_prepare(from->qmp, &opts, err) < 0 || qmp_mig_prepare(to->qmp, &opts, err) < 0 ||
-        qmp_mig_listen(to->qmp, HOST, PORT_FIRST, PORT_LAST, &port, err) < 0 ||
-        qmp_mig_start(from->qmp, HOST, port, err) < 0)
+        qmp_mig_listen(to->qmp, HOST, PORT_FIRST, PORT_LAST, &f->memory_port, err) < 0 ||
+        qmp_mig_start(from->qmp, HOST, f->memory_port, err) < 0)
         return -1;
     return qmp_mig_wait(from->qmp, QMP_MIG_BIT(QMP_MIG_PRE_SWITCHOVER), WAIT_MS, &info, err);
 }
@@ -115,6 +120,9 @@ static int switch_over(struct ha_qemu *from, struct ha_qemu *to, struct figures 
     struct qmp_mig_info info;
     int64_t paused = drv_now_ms();
     unsigned completed = QMP_MIG_BIT(QMP_MIG_COMPLETED);
+    if (ha_tcp_sent(HOST, f->disk_port, &f->disk_wire_bytes, err) < 0 ||
+        ha_tcp_sent(HOST, f->memory_port, &f->memory_wire_bytes, err) < 0)
+        return -1;
     if (qmp_mirror_finish(from->qmp, "mirror0", "disk0-target", WAIT_MS, err) < 0 ||
         qmp_nbd_server_stop(to->qmp, err) < 0 || qmp_mig_continue(from->qmp, err) < 0 ||
         qmp_mig_wait(from->qmp, completed, WAIT_MS, &info, err) < 0 ||
@@ -133,12 +141,12 @@ static int move(struct ha_qemu *from, struct ha_qemu *to, const char *stop_at, s
 {
     struct figures f = {.mirror_ms = 0};
     int64_t begun = drv_now_ms();
-    if (add_keys(from, to, err) < 0 || copy_disk(from, to, err) < 0)
+    if (add_keys(from, to, err) < 0 || copy_disk(from, to, &f, err) < 0)
         return -1;
     f.mirror_ms = drv_now_ms() - begun;
     if (stop_at && !strcmp(stop_at, "READY"))
         return 0;
-    if (copy_memory(from, to, err) < 0)
+    if (copy_memory(from, to, &f, err) < 0)
         return -1;
     if (stop_at)
         return 0;
@@ -146,9 +154,10 @@ static int move(struct ha_qemu *from, struct ha_qemu *to, const char *stop_at, s
         return -1;
     f.total_ms = drv_now_ms() - begun;
     printf("{\"mirror_ms\":%lld,\"total_ms\":%lld,\"pause_ms\":%lld,\"qemu_downtime_ms\":%lld,"
-           "\"ram_bytes\":%lld}\n",
+           "\"ram_bytes\":%lld,\"memory_wire_bytes\":%llu,\"disk_wire_bytes\":%llu}\n",
            (long long)f.mirror_ms, (long long)f.total_ms, (long long)f.pause_ms,
-           (long long)f.qemu_downtime_ms, (long long)f.ram_bytes);
+           (long long)f.qemu_downtime_ms, (long long)f.ram_bytes,
+           (unsigned long long)f.memory_wire_bytes, (unsigned long long)f.disk_wire_bytes);
     return 0;
 }
 

@@ -139,6 +139,12 @@ static void absent_and_damaged_states_are_told_apart(void **state)
         assert_null(ha_qemu_attach(dir, NULL, &err));
         assert_int_equal(err.code, DRV_EINVAL);
     }
+    struct drv_err err = DRV_ERR_INIT;
+    struct ha_qemu *h = handle(0, 1);
+    assert_int_equal(ha_qemu_save(h, NULL), 0);
+    ha_qemu_free(h);
+    assert_null(ha_qemu_attach(dir, NULL, &err));
+    assert_int_equal(err.code, DRV_EINVAL);
 }
 
 static void sweep_spares_the_living_and_other_files(void **state)
