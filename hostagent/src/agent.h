@@ -136,7 +136,9 @@ int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
 int ha_vm_ended(struct ha_vm *vm, struct drv_err *err);
 // Loop thread, VM not locked: lock it and run ha_vm_ended on a worker.
 void ha_vm_reap(struct ha_vm *vm);
-// After a restart of the agent: find all VMs of the database and their processes again.
+// After a restart of the agent: first, at start-up, all VMs of the database, busy "attaching"; then,
+// on a worker, their definitions and processes.
+int ha_vms_load(struct ha *ha, struct drv_err *err);
 int ha_vms_attach(struct ha *ha, struct drv_err *err);
 // The one gate (rule 7).
 int ha_cont(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct drv_err *err);

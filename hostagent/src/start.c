@@ -107,7 +107,7 @@ static int start(struct agent *a, struct drv_err *err)
         open_database(ha, err) < 0 || ha_moves_mark_open(ha, err) < 0 || probe(ha, err) < 0)
         return -1;
     ha->loop = drv_loop_new(err);
-    if (!ha->loop || ha_settings_load(ha, err) < 0)
+    if (!ha->loop || ha_settings_load(ha, err) < 0 || ha_vms_load(ha, err) < 0)
         return -1;
     a->calls = all_calls();
     ha->server = ha_server_new(ha, ha->loop, &ops, a->calls, ha->fqdn);

@@ -98,27 +98,62 @@ static int definition_of(struct ha *ha, const struct db_vm *row, struct ss_vmdef
     return rc;
 }
 
+// What the database knows, so that every VM is in the table (busy) before the first call comes.
+static int add_row(struct ha *ha, const struct db_vm *row, struct drv_err *err)
+{
+    struct ss_vmdef *def = drv_xcalloc(1, sizeof *def);
+    DRV_AUTO_FREE void *owned = def;
+    DRV_COPY(def->uuid, row->uuid);
+    DRV_COPY(def->name, row->name);
+    struct ha_vm *vm = ha_vm_add(ha, def, row->home_store, row->home_path, "attaching", err);
+    if (!vm)
+        return -1;
+    vm->wanted_running = row->wanted_running;
+    ha_vm_publish(vm, "unknown", row->last_epoch, NULL);
+    return 0;
+}
+
+int ha_vms_load(struct ha *ha, struct drv_err *err)
+{
+    struct db_vms rows = {0};
+    int rc = db_vm_list(ha->db, &rows, err);
+    for (unsigned i = 0; rc == 0 && i < rows.n; i++)
+        rc = add_row(ha, &rows.list[i], err);
+    db_vms_done(&rows);
+    return rc;
+}
+
+struct find_call {
+    struct ha *ha;
+    const char *uuid;
+    struct ha_vm *ret;
+};
+
+static void find_on_loop(void *arg)
+{
+    struct find_call *c = arg;
+    c->ret = ha_vm_find(c->ha, c->uuid);
+}
+
 static void attach_one(struct ha *ha, const struct db_vm *row)
 {
     struct drv_err err = DRV_ERR_INIT;
     struct ss_vmdef *def = drv_xcalloc(1, sizeof *def);
     DRV_AUTO_FREE void *owned = def;
-    char why[384] = "";
-    if (definition_of(ha, row, def, &err) < 0) {
+    char why[384];
+    struct find_call c = {.ha = ha, .uuid = row->uuid};
+    drv_loop_call(ha->loop, find_on_loop, &c);
+    struct ha_vm *vm = c.ret; // locked by "attaching" since ha_vms_load
+    if (!vm)
+        return;
+    ha_vm_publish(vm, "stopped", 0, "");
+    if (definition_of(ha, row, def, &err) == 0) {
+        ha_vm_set_def(vm, def, row->home_store, row->home_path);
+    } else {
         // The store may be away just now: the VM is still listed, and a start reads it afresh.
         snprintf(why, sizeof why, "its definition cannot be read: %.300s", err.msg);
-        memset(def, 0, sizeof *def);
-        DRV_COPY(def->uuid, row->uuid);
-        DRV_COPY(def->name, row->name);
-        drv_err_clear(&err);
+        ha_vm_publish(vm, NULL, 0, why);
     }
-    struct ha_vm *vm = ha_vm_add(ha, def, row->home_store, row->home_path, "attaching", &err);
-    if (!vm) {
-        drv_log_err(LOG_ERR, "vm.attach", &err);
-        return;
-    }
-    vm->wanted_running = row->wanted_running;
-    ha_vm_publish(vm, NULL, row->last_epoch, why);
     attach_process(vm);
     ha_vm_unlock(vm);
 }

@@ -55,6 +55,28 @@ struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool inco
 
 // --- a VM whose QEMU is there: paused, perhaps after a lost store ---
 
+// Rule 4: an epoch above ours ends this copy for good. Saying so is better than "somebody holds the
+// disk".
+static int check_not_fenced(struct ha_vm *vm, struct drv_err *err)
+{
+    struct ss_record now;
+    bool held;
+    const struct ha_owner *o = vm->run.owner;
+    struct ss_store *arbiter = ha_arbiter_open(vm->ha, err);
+    int rc = arbiter ? ss_record_peek(arbiter, vm->def.uuid, &now, &held, err) : -1;
+    ss_store_close(arbiter);
+    if (rc < 0 || !o->rec_valid || now.epoch <= o->rec.epoch)
+        return rc;
+    drv_err(err, DRV_EATTENTION,
+            "%s took VM %s over (epoch %llu, here %llu); this copy may never "
+            "run again",
+            now.host, vm->def.name, (unsigned long long)now.epoch,
+            (unsigned long long)o->rec.epoch);
+    drv_err_id(err, "S07");
+    return drv_err_hint(err, "end this copy: drover -H %s vm stop %s --force", vm->ha->fqdn,
+                        vm->def.name);
+}
+
 static int resume(struct ha_vm *vm, struct drv_err *err)
 {
     struct ha_run *run = &vm->run;
@@ -65,7 +87,8 @@ static int resume(struct ha_vm *vm, struct drv_err *err)
             return drv_err_prefix(err, "the VM's drover-store processes");
     }
     if (ha_owner_lost(run->owner, why, sizeof why) &&
-        ha_owner_resume(run->owner, run->qemu->instance, err) < 0)
+        (check_not_fenced(vm, err) < 0 ||
+         ha_owner_resume(run->owner, run->qemu->instance, err) < 0))
         return drv_err_prefix(err, "the VM stays paused");
     if (ha_cont(vm->ha, run->qemu, run->owner, err) < 0)
         return -1;
@@ -94,8 +117,8 @@ static int may_start(struct ha_vm *vm, const struct ss_record *rec,
         else
             drv_err(err, DRV_ESTATE, "VM %s runs on %s", vm->def.name, rec->host);
         drv_err_id(err, "S07");
-        return drv_err_hint(err, "if %s is dead: drover vm start %s --take-over", rec->host,
-                            vm->def.name);
+        return drv_err_hint(err, "if %s is dead: drover -H %s vm start %s --take-over", rec->host,
+                            vm->ha->fqdn, vm->def.name);
     }
     return ha_takeover_allowed(vm->ha, vm->def.uuid, rec, opts, arbiter, err);
 }

@@ -7,20 +7,47 @@
 #include "drover/log.h"
 #include "drover/worker.h"
 
-// Say "stopped" in the record if it is still ours to say, then end the drover-stores.
+// After a lost session: is the VM another host's by now (rule 4)? Then nothing is ours to write.
+static bool taken_by_another(struct ha_vm *vm, const struct ha_owner *o)
+{
+    struct drv_err ignored = DRV_ERR_INIT;
+    struct ss_record now;
+    bool held;
+    struct ss_store *arbiter = ha_arbiter_open(vm->ha, &ignored);
+    bool taken = arbiter && ss_record_peek(arbiter, o->uuid, &now, &held, &ignored) == 0 &&
+                 now.epoch > o->rec.epoch;
+    ss_store_close(arbiter);
+    return taken;
+}
+
+// QEMU is gone: say "stopped" in the record if it is still ours to say.
+static int say_stopped(struct ha_vm *vm, struct ha_owner *o, struct drv_err *err)
+{
+    char why[300];
+    bool written = false;
+    if (!o->rec_valid || o->rec.state != SS_REC_RUNNING || o->unsettled[0] ||
+        strcmp(o->rec.host, vm->ha->fqdn) != 0)
+        return 0;
+    if (ha_owner_lost(o, why, sizeof why)) {
+        if (taken_by_another(vm, o))
+            return 0;
+        if (ha_owner_resume(o, o->rec.instance, err) < 0)
+            return drv_err_prefix(err,
+                                  "VM %s is off, but its owner record still says that it runs "
+                                  "here",
+                                  vm->def.name);
+    }
+    return ha_owner_release(o, SS_REC_STOPPED, "", "", &written, err);
+}
+
+// Say "stopped" in the record, then end the drover-stores.
 static int let_go(struct ha_vm *vm, struct drv_err *err)
 {
     struct ha_owner *o = vm->run.owner;
-    int rc = 0;
     if (!o)
         return 0;
     vm->run.owner = NULL;
-    bool ours = o->rec_valid && o->rec.state == SS_REC_RUNNING && !o->unsettled[0] &&
-                !strcmp(o->rec.host, vm->ha->fqdn);
-    if (ours) {
-        bool written = false;
-        rc = ha_owner_release(o, SS_REC_STOPPED, "", "", &written, err);
-    }
+    int rc = say_stopped(vm, o, err);
     struct drv_err later = DRV_ERR_INIT;
     if (ha_owner_quit(o, rc < 0 ? &later : err) < 0)
         rc = -1;
@@ -59,6 +86,23 @@ static int wait_end(struct ha_qemu *qemu, int timeout_s)
     return 0;
 }
 
+// A paused guest cannot notice its power button.
+static int check_listening(struct ha_vm *vm, struct drv_err *err)
+{
+    char state[32];
+    bool running = false;
+    if (qmp_status(vm->run.qemu->qmp, state, sizeof state, &running, err) < 0)
+        return -1;
+    if (running)
+        return 0;
+    drv_err(err, DRV_ESTATE, "VM %s is paused (%s) and cannot shut down", vm->def.name, state);
+    drv_err_id(err, "G02");
+    return drv_err_hint(err,
+                        "resume it: drover vm start %s; or pull the plug: drover vm stop %s "
+                        "--force",
+                        vm->def.name, vm->def.name);
+}
+
 int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
 {
     struct ha_qemu *qemu = vm->run.qemu;
@@ -67,6 +111,8 @@ int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
         return drv_err_id(err, "G03");
     }
     if (!force && ha_qemu_alive(qemu)) {
+        if (check_listening(vm, err) < 0)
+            return -1;
         if (qmp_powerdown(qemu->qmp, err) < 0)
             return -1;
         if (wait_end(qemu, timeout_s) < 0) {
