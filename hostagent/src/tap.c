@@ -94,17 +94,16 @@ int ha_tap_open(const char *bridge, char ret_name[IFNAMSIZ], struct drv_err *err
         drv_err(err, DRV_ENOTFOUND, "this host has no bridge %s", bridge);
         return drv_err_hint(err, "create the bridge, or name another one for this VM's network");
     }
-    DRV_AUTO_CLOSE int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
+    int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
     if (fd < 0)
         return drv_err_os(err, errno, "cannot open /dev/net/tun");
     struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
     DRV_COPY(ifr.ifr_name, "dvt%d"); // the kernel puts in the first free number
-    if (ioctl(fd, TUNSETIFF, &ifr) < 0)
-        return drv_err_os(err, errno, "cannot create a tap");
-    if (raise_mac(fd, err) < 0 || join_bridge(ctl, ifr.ifr_name, bridge, err) < 0)
-        return -1; // closing fd removes the tap
+    int rc = ioctl(fd, TUNSETIFF, &ifr) < 0 ? drv_err_os(err, errno, "cannot create a tap") : 0;
+    if (rc < 0 || raise_mac(fd, err) < 0 || join_bridge(ctl, ifr.ifr_name, bridge, err) < 0) {
+        close(fd); // and the tap is gone
+        return -1;
+    }
     drv_copy(ret_name, IFNAMSIZ, ifr.ifr_name);
-    int out = fd;
-    fd = -1;
-    return out;
+    return fd;
 }
