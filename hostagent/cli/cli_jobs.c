@@ -156,7 +156,7 @@ int cli_result_exit(const json_t *result)
     const char *phase;
     // Turned away before anything was touched: the cause decides. Later it is a failure.
     if (state && !strcmp(state, "failed") && cli_result_error(result, &err, &phase) &&
-        (!strcmp(phase, "check") || !strcmp(phase, "reserve")))
+        (!*phase || !strcmp(phase, "check") || !strcmp(phase, "reserve")))
         return (int)drv_err_exit(&err);
     return state && !strcmp(state, "failed") ? DRV_EXIT_FAILED : DRV_EXIT_ATTENTION;
 }

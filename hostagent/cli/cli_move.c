@@ -191,7 +191,8 @@ static bool refused_by_preflight(const json_t *result)
 {
     struct drv_err err;
     const char *phase;
-    return cli_result_error(result, &err, &phase) && err.id[0] && !strcmp(phase, "check");
+    return cli_result_error(result, &err, &phase) && err.id[0] &&
+           (!*phase || !strcmp(phase, "check"));
 }
 
 int cli_move(struct cli *c, const struct cli_args *a)

@@ -222,7 +222,9 @@ void progress_event(struct progress *p, const json_t *event)
     if (p->mode == PROGRESS_NONE)
         return;
     if (p->mode == PROGRESS_JSON) {
-        cli_put_json(event);
+        DRV_AUTO_JSON json_t *line = json_copy((json_t *)event);
+        json_object_del(line, "id"); // of the request on the wire: means nothing here
+        cli_put_json(line);
         return;
     }
     int64_t now_ms = number(event, "elapsed_ms");

@@ -73,7 +73,7 @@ static int do_move(void *arg)
     "\"memory_bytes\":1073741824,\"disk_bytes\":0,\"passes\":3,\"encrypted\":true,"                \
     "\"error\":" error "}}"
 #define EVENT(phase, no)                                                                           \
-    "{\"event\":\"move\",\"move\":\"" ID "\",\"vm\":\"web\",\"phase\":\"" phase                    \
+    "{\"event\":\"move\",\"id\":2,\"move\":\"" ID "\",\"vm\":\"web\",\"phase\":\"" phase           \
     "\",\"phase_no\":" no ",\"phases\":9,\"state\":\"running\",\"elapsed_ms\":100}"
 #define STARTED                                                                                    \
     {                                                                                              \
@@ -123,6 +123,7 @@ static void json_moves_are_events_and_a_result(void **state)
     DRV_AUTO_JSON json_t *result = json_loads(second, 0, NULL);
     assert_string_equal(json_string_value(json_object_get(event, "event")), "move");
     assert_int_equal(json_integer_value(json_object_get(event, "schema")), 1);
+    assert_null(json_object_get(event, "id"));
     assert_string_equal(json_string_value(json_object_get(result, "event")), "result");
     assert_string_equal(json_string_value(json_object_get(result, "state")), "done");
     assert_true(json_is_null(json_object_get(result, "error")));
@@ -281,6 +282,7 @@ static void results_have_their_exit_status(void **state)
         {"{\"state\":\"failed\",\"error\":{\"code\":\"denied\",\"id\":\"D10\",\"phase\":"
          "\"reserve\"}}",
          4},
+        {"{\"state\":\"failed\",\"error\":{\"code\":\"denied\",\"id\":\"D12\",\"phase\":\"\"}}", 4},
         {"{\"state\":\"failed\",\"error\":{\"code\":\"state\",\"id\":\"R01\",\"phase\":\"check\"}}",
          5},
         {"{\"state\":\"failed\",\"error\":{\"code\":\"busy\",\"id\":\"\",\"phase\":\"check\"}}", 7},
