@@ -33,17 +33,18 @@ struct ha_move {
     struct ha_peer *channel_peer; // destination: the host channel it was reserved on
     uint8_t memory_key[HA_KEY_BYTES], disk_key[HA_KEY_BYTES];
     bool have_keys;
-    unsigned users;       // procedures that use it (loop thread)
-    bool journalled;      // has its row in the journal
-    bool reserved;        // counts in the host's slots (loop thread)
-    bool added_vm;        // destination: the VM was not known here before
-    bool arrived;         // destination: it runs here
-    unsigned created;     // destination: bit per disk whose image this move made
-    char json_sha256[65]; // destination: of vm.<epoch+1>.json
-    bool migrating;       // source: migrate was sent
-    unsigned mirrors;     // source: bit per disk with a mirror
-    uint64_t event_seq;   // QMP events seen so far
-    pthread_mutex_t step; // destination: peer calls and the end of the channel take turns
+    unsigned users;                // procedures that use it (loop thread)
+    bool journalled;               // has its row in the journal
+    bool reserved;                 // counts in the host's slots (loop thread)
+    bool added_vm;                 // destination: the VM was not known here before
+    bool arrived;                  // destination: it runs here
+    unsigned created;              // destination: bit per disk whose image this move made
+    char json_sha256[65];          // destination: of vm.<epoch+1>.json
+    bool migrating;                // source: migrate was sent
+    unsigned mirrors;              // source: bit per disk with a mirror
+    struct mv_endpoints disk_peer; // source: where the mirrors write to
+    uint64_t event_seq;            // QMP events seen so far
+    pthread_mutex_t step;          // destination: peer calls and the end of the channel take turns
 };
 
 // --- move.c ---

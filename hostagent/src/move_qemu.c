@@ -4,6 +4,7 @@
 
 #include "qmp_block.h"
 #include "qmp_migrate.h"
+#include "tcpstat.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -104,6 +105,7 @@ static int mirror_start(void *ctx, const struct mv_disk *d, const struct mv_endp
     if (!m->mirrors && add_key(m, DISK_TLS, m->disk_key, false, &tls, err) < 0)
         return -1;
     m->mirrors |= disk_bit(m, d);
+    m->disk_peer = *to;
     struct qmp_nbd_target t = {.node = node,
                                .host = to->addr,
                                .port = to->disk_port,
@@ -114,23 +116,16 @@ static int mirror_start(void *ctx, const struct mv_disk *d, const struct mv_endp
     return qmp_mirror_start(qmp_of(m), job, d->id, node, bandwidth_bps, err);
 }
 
-// Bytes that were written to the mirror's target: what really went over the wire.
-static uint64_t written_to(struct ha_move *m, const char *node)
+// Bytes that the disk stream has carried so far. The kernel counts by connection and QEMU does not
+// say which is whose, so the first of the moving disks stands for all.
+static uint64_t wire_bytes(struct ha_move *m, const struct mv_disk *d)
 {
     struct drv_err ignored = DRV_ERR_INIT;
-    DRV_AUTO_JSON json_t *all =
-        qmp_call(qmp_of(m), "query-blockstats", json_pack("{s:b}", "query-nodes", 1),
-                 QMP_TIMEOUT_MS, &ignored);
-    size_t i;
-    json_t *one;
-    json_array_foreach(all, i, one)
-    {
-        const char *name = json_string_value(json_object_get(one, "node-name"));
-        if (name && !strcmp(name, node))
-            return (uint64_t)json_integer_value(
-                json_object_get(json_object_get(one, "stats"), "wr_bytes"));
-    }
-    return 0;
+    uint64_t sent = 0;
+    bool first = (m->mirrors & (disk_bit(m, d) - 1)) == 0;
+    if (!first || ha_tcp_sent(m->disk_peer.addr, m->disk_peer.disk_port, &sent, &ignored) < 0)
+        return 0;
+    return sent;
 }
 
 static int mirror_poll(void *ctx, const struct mv_disk *d, struct mv_mirror *ret,
@@ -146,7 +141,7 @@ static int mirror_poll(void *ctx, const struct mv_disk *d, struct mv_mirror *ret
     ret->failed = j.state == QMP_JOB_CONCLUDED || j.state == QMP_JOB_GONE;
     ret->done_bytes = (uint64_t)j.done_bytes;
     ret->total_bytes = (uint64_t)j.total_bytes;
-    ret->wire_bytes = written_to(m, node);
+    ret->wire_bytes = wire_bytes(m, d);
     DRV_COPY(ret->error, j.error[0] ? j.error : "the copy ended");
     return 0;
 }
