@@ -56,6 +56,7 @@ struct ha_vm {
     bool ended;         // QEMU is gone and nobody has cleaned up yet
     // Lock holder's part.
     struct ha_run run;
+    int64_t retry_ms; // not before this will a lost drover-store be tried again by itself
 };
 
 struct ha {
@@ -136,8 +137,8 @@ int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
 int ha_vm_ended(struct ha_vm *vm, struct drv_err *err);
 // Loop thread, VM not locked: lock it and run ha_vm_ended on a worker.
 void ha_vm_reap(struct ha_vm *vm);
-// After a restart of the agent: first, at start-up, all VMs of the database, busy "attaching"; then,
-// on a worker, their definitions and processes.
+// After a restart of the agent: first, at start-up, all VMs of the database, busy "attaching";
+// then, on a worker, their definitions and processes.
 int ha_vms_load(struct ha *ha, struct drv_err *err);
 int ha_vms_attach(struct ha *ha, struct drv_err *err);
 // The one gate (rule 7).

@@ -58,6 +58,8 @@ int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char 
 // closed. vm_json_sha256: of vm.1.json, written before.
 int ha_owner_create(struct ha_owner *o, const char *home_store, const char *home,
                     const char *vm_json_sha256, struct drv_err *err);
+// Does the guest depend on what is held here (it has SMB disks)?
+bool ha_owner_guards(const struct ha_owner *o);
 // State of process i; DRV_EUNREACHABLE when it is dead.
 int ha_owner_status(struct ha_owner *o, unsigned i, struct ss_proc_status *ret,
                     struct drv_err *err);

@@ -55,7 +55,7 @@ static struct ha_owner *owner_new(struct ha *ha, const struct ss_vmdef *def)
     return o;
 }
 
-static bool has_smb_disk(const struct ha_owner *o)
+bool ha_owner_guards(const struct ha_owner *o)
 {
     return o->n > 1 || o->disk_ix[0] >= 0;
 }
@@ -101,7 +101,7 @@ static int start_one(struct ha_owner *o, unsigned i, struct drv_err *err)
         .name = o->names[i],
         .ccache = named,
         .record_url = i == o->record_ix ? record_url : NULL,
-        .record_guards_guest = has_smb_disk(o),
+        .record_guards_guest = ha_owner_guards(o),
         .qmp_path = qmp2,
         .stall_deadline_s = (unsigned)(drv_conf_int(ha->conf, "stall_deadline") / 1000),
         .socket_uid = ha->qemu_uid,

@@ -7,16 +7,23 @@
 #include "drover/log.h"
 #include "drover/worker.h"
 
-enum { WATCH_EVERY_S = 2 };
+enum { WATCH_EVERY_S = 2, RETRY_MS = 15000 };
 
+// Get back what was lost, where that is right without a person: a dead process (QEMU sends again
+// what it had no answer for; everything answered was durable), and the record of a VM with local
+// disks only, whose guest does not depend on it outside a move.
 static void revive(struct ha_vm *vm)
 {
     struct drv_err err = DRV_ERR_INIT;
-    drv_log(LOG_WARNING, "vm.store.dead", F_STR("vm", vm->def.name));
-    // QEMU sends again what it had no answer for; everything answered was durable.
-    if (ha_owner_resume(vm->run.owner, vm->run.qemu->instance, &err) == 0)
+    if (drv_now_ms() < vm->retry_ms)
         return;
-    drv_log_err(LOG_ERR, "vm.store.revive", &err);
+    vm->retry_ms = drv_now_ms() + RETRY_MS;
+    drv_log(LOG_WARNING, "vm.store.revive", F_STR("vm", vm->def.name));
+    if (ha_owner_resume(vm->run.owner, vm->run.qemu->instance, &err) == 0) {
+        ha_vm_publish(vm, NULL, 0, "");
+        return;
+    }
+    drv_log_err(LOG_ERR, "vm.store.lost", &err);
     ha_vm_publish(vm, NULL, 0, err.msg);
 }
 
@@ -43,8 +50,12 @@ static void watch(void *arg)
             return;
         }
     }
-    if (ha_owner_lost(run->owner, lost, sizeof lost))
+    if (!ha_owner_lost(run->owner, lost, sizeof lost))
+        vm->retry_ms = 0;
+    else if (ha_owner_guards(run->owner))
         say_why(vm, lost);
+    else
+        revive(vm);
 }
 
 static void watched(void *arg)
