@@ -92,9 +92,11 @@ static struct ha_move *known_move(struct ha_ctx *ctx, const char *id, struct drv
 // When the last step has run, or the first one failed, the move ends here.
 static void maybe_end(struct ha_move *m, const char *phase, bool failed)
 {
-    if (failed && !strcmp(phase, "take") && !mv_job_taken(m->job))
+    struct drv_err ignored = DRV_ERR_INIT;
+    if (failed && !strcmp(phase, "take") && !mv_job_taken(m->job)) {
+        mv_job_abandon(m->job, &ignored); // whatever of it still stands
         ha_move_end_destination(m, DB_MOVE_FAILED);
-    else if (failed && !m->journalled)
+    } else if (failed && !m->journalled)
         ha_move_end_destination(m, DB_MOVE_REFUSED);
     else if (!failed && !strcmp(phase, "finish"))
         ha_move_end_destination(m, DB_MOVE_DONE);
@@ -174,6 +176,7 @@ static const char *word_of(struct ha *ha, const char *id, const char *from, stru
     }
     const char *word = row.state == DB_MOVE_DONE      ? "taken"
                        : row.state == DB_MOVE_REFUSED ? "refused"
+                       : row.state == DB_MOVE_FAILED  ? "refused" // it ended without taking
                        : row.taking                   ? "taking"
                                                       : "open";
     if (strcmp(row.from_host, from) != 0)

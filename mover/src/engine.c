@@ -9,7 +9,9 @@
 // the journal cannot be written the walk stops and undoes. Before `take`, failure and cancel undo
 // the current row and then the earlier rows in reverse; an undo that fails is recorded and the
 // others still run. From `take` on there is no undo: two running guests is the worst outcome there
-// is. What `take` does when its answer is lost is in phases/07_take.c.
+// is. A failure there is remembered and the later rows still run, as the VM is the destination's
+// and the source's remains must go. What `take` does when its answer is lost is in
+// phases/07_take.c.
 #include "mover_int.h"
 
 #include <stdlib.h>
@@ -49,9 +51,11 @@ struct mv_job *mv_job_new(const struct mv_plan *plan, const struct mv_ports *por
     job->ports = ports;
     job->ctx = context;
     job->source = source;
+    atomic_init(&job->fate, MV_OPEN);
+    atomic_init(&job->taken, false);
     atomic_init(&job->max_blackout_ms, plan->max_blackout_ms);
     atomic_init(&job->bandwidth_bps, plan->bandwidth_bps);
-    job->t.begun = drv_now_us();
+    job->t.begun = mv_now_us(job);
     job->progress.phases = ROWS;
     job->progress.phase = table[0]->name;
     for (unsigned i = 0; i < plan->n_disks; i++)
@@ -72,10 +76,11 @@ const struct mv_plan *mv_job_plan(const struct mv_job *job)
 
 int mv_job_cancel(struct mv_job *job, struct drv_err *err)
 {
-    if (atomic_load(&job->committed))
-        return drv_err(err, DRV_ESTATE, "the VM is being switched over: too late to cancel");
-    atomic_store(&job->cancel, true);
-    return 0;
+    enum mv_fate open = MV_OPEN;
+    if (atomic_compare_exchange_strong(&job->fate, &open, MV_CANCEL_ASKED) ||
+        open == MV_CANCEL_ASKED)
+        return 0;
+    return drv_err(err, DRV_ESTATE, "the VM is being switched over: too late to cancel");
 }
 
 void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms, uint64_t bandwidth_bps)
@@ -88,24 +93,48 @@ void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms, uint64_t ba
 
 int mv_check_cancel(struct mv_job *job, struct drv_err *err)
 {
-    if (!atomic_load(&job->cancel))
+    if (atomic_load(&job->fate) != MV_CANCEL_ASKED)
         return 0;
     return drv_err(err, DRV_ECANCELLED, "cancelled");
+}
+
+bool mv_committed(const struct mv_job *job)
+{
+    return atomic_load(&job->fate) == MV_COMMITTED;
+}
+
+int64_t mv_now_us(const struct mv_job *job)
+{
+    return job->ports->host->now_us(job->ctx);
 }
 
 void mv_publish(struct mv_job *job)
 {
     struct mv_progress *p = &job->progress;
     p->memory = job->memory;
-    p->cancelling = atomic_load(&job->cancel);
-    p->committed = atomic_load(&job->committed);
-    p->elapsed_ms = (drv_now_us() - job->t.begun) / 1000;
+    p->cancelling = atomic_load(&job->fate) == MV_CANCEL_ASKED;
+    p->committed = mv_committed(job);
+    p->elapsed_ms = (mv_now_us(job) - job->t.begun) / 1000;
     job->ports->host->progress(job->ctx, p);
 }
 
-int64_t mv_blackout_left_ms(const struct mv_job *job)
+void mv_back_off(struct mv_job *job, int *io_ms, const struct drv_err *why)
 {
-    return (int64_t)job->max_blackout_ms - (drv_now_us() - job->t.stopped) / 1000;
+    *io_ms = *io_ms == 0 ? 200 : *io_ms < 2500 ? *io_ms * 2 : 5000;
+    DRV_COPY(job->progress.waiting, why->msg);
+    mv_publish(job);
+    job->ports->host->pause(job->ctx, *io_ms);
+    job->progress.waiting[0] = '\0';
+}
+
+int mv_blackout_left_ms(const struct mv_job *job, const char *what, struct drv_err *err)
+{
+    int64_t left = (int64_t)job->max_blackout_ms - (mv_now_us(job) - job->t.stopped) / 1000;
+    if (left > 0)
+        return (int)left;
+    drv_err(err, DRV_ETIMEDOUT, "%s would have passed the blackout limit of %u ms", what,
+            (unsigned)job->max_blackout_ms);
+    return drv_err_hint(err, "allow a longer pause with --max-blackout");
 }
 
 json_t *mv_ask(struct mv_job *job, const char *phase, const char *step, json_t *args,
@@ -116,6 +145,30 @@ json_t *mv_ask(struct mv_job *job, const char *phase, const char *step, json_t *
                                 &ret, err) < 0)
         return NULL;
     return ret;
+}
+
+int mv_ask_forward(struct mv_job *job, const char *phase, int timeout_ms, struct drv_err *err)
+{
+    int64_t end_us = 0;
+    for (int pause_ms = 0;;) {
+        char word[16] = "";
+        struct drv_err why = DRV_ERR_INIT, ignored = DRV_ERR_INIT;
+        DRV_AUTO_JSON json_t *reply = mv_ask(job, phase, "", NULL, timeout_ms, &why);
+        if (reply)
+            return 0;
+        // The question about its state also makes the new channel for the next try.
+        bool taken = job->ports->peer->status(job->ctx, word, sizeof word, &ignored) == 0 &&
+                     !strcmp(word, "taken");
+        if (taken && why.code == DRV_ESTATE)
+            return 0; // it lost the channel and ended the move alone
+        if (!end_us)
+            end_us = mv_now_us(job) + 60 * 1000000LL;
+        if (why.code == DRV_EATTENTION || mv_now_us(job) >= end_us) {
+            *err = why;
+            return -1;
+        }
+        mv_back_off(job, &pause_ms, &why);
+    }
 }
 
 json_t *mv_unknown_step(const char *phase, const char *step, struct drv_err *err)
@@ -135,66 +188,91 @@ static int run_row(struct mv_job *job, unsigned i, struct drv_err *err)
 {
     const struct mv_phase *row = table[i];
     const struct mv_journal_ports *journal = job->ports->journal;
+    struct drv_err journal_err = DRV_ERR_INIT;
     job->progress.phase = row->name;
     job->progress.phase_no = i + 1;
     mv_publish(job);
-    if (mv_check_cancel(job, err) < 0 && !atomic_load(&job->committed))
+    if (mv_check_cancel(job, err) < 0)
         return -1;
-    drv_err_clear(err);
     job->begun_rows |= 1u << i;
-    if (journal->phase_begin(job->ctx, row->name, false, err) < 0)
-        return drv_err_prefix(err, "journal");
-    struct drv_err why = DRV_ERR_INIT;
-    int rc = row->src_start(job, &why);
-    struct drv_err journal_err = DRV_ERR_INIT;
-    if (journal->phase_end(job->ctx, row->name, false, rc < 0 ? &why : NULL, &journal_err) < 0 &&
-        rc == 0 && !atomic_load(&job->committed)) {
+    // After the commit even a broken journal stops nothing: recovery goes forward from `take` too.
+    int journalled = journal->phase_begin(job->ctx, row->name, false, &journal_err);
+    if (journalled < 0 && !mv_committed(job)) {
         *err = journal_err;
         return drv_err_prefix(err, "journal");
     }
-    if (rc < 0)
-        *err = why;
+    int rc = row->src_start(job, err);
+    if (journal->phase_end(job->ctx, row->name, false, rc < 0 ? err : NULL, &journal_err) < 0)
+        journalled = -1;
+    if (rc == 0 && journalled < 0) {
+        *err = journal_err;
+        return drv_err_prefix(err, "journal");
+    }
     return rc;
 }
 
-// Undo rows [0..last] in reverse. Everything is tried; what failed is in the journal.
+// Undo rows [0..last] in reverse. Everything is tried; what failed is in the journal. Ends early
+// when a row finds that the destination holds the VM (mv_committed).
 static bool undo_rows(struct mv_job *job, unsigned last)
 {
     bool clean = true;
-    for (unsigned i = last + 1; i-- > 0;) {
+    for (unsigned i = last + 1; i-- > 0 && !mv_committed(job);) {
         const struct mv_phase *row = table[i];
         if (!(job->begun_rows & (1u << i)) || (!row->src_undo && !row->dst_undo))
             continue;
-        struct drv_err ignored = DRV_ERR_INIT, why = DRV_ERR_INIT;
+        struct drv_err ignored = DRV_ERR_INIT, why = DRV_ERR_INIT, peer = DRV_ERR_INIT;
         job->ports->journal->phase_begin(job->ctx, row->name, true, &ignored);
         int rc = row->src_undo ? row->src_undo(job, &why) : 0;
-        // Whether the destination could be told matters not: without a channel it abandons by
-        // itself.
-        if (row->dst_undo && job->ports->peer->undo(job->ctx, row->name, &ignored) < 0)
-            drv_err_clear(&ignored);
-        job->ports->journal->phase_end(job->ctx, row->name, true, rc < 0 ? &why : NULL, &ignored);
         clean = clean && rc == 0;
+        // That the destination could not be told only goes into the journal: without a channel it
+        // abandons by itself.
+        if (row->dst_undo && !mv_committed(job) &&
+            job->ports->peer->undo(job->ctx, row->name, &peer) < 0 && rc == 0) {
+            why = peer;
+            rc = drv_err_prefix(&why, "at the destination");
+        }
+        job->ports->journal->phase_end(job->ctx, row->name, true, rc < 0 ? &why : NULL, &ignored);
     }
     return clean;
 }
 
+static unsigned take_row(void)
+{
+    unsigned i = 0;
+    while (table[i] != &mv_phase_take)
+        i++;
+    return i;
+}
+
 enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err)
 {
+    struct drv_err first = DRV_ERR_INIT;
     for (unsigned i = 0; i < ROWS; i++) {
-        if (!applies(table[i], job))
+        struct drv_err why = DRV_ERR_INIT;
+        if (!applies(table[i], job) || run_row(job, i, &why) == 0)
             continue;
-        if (run_row(job, i, err) == 0)
+        if (first.code == DRV_OK) {
+            first = why;
+            DRV_COPY(job->failed_phase, table[i]->name);
+        }
+        if (mv_committed(job))
             continue;
-        DRV_COPY(job->failed_phase, table[i]->name);
-        if (err->code == DRV_EATTENTION || atomic_load(&job->committed))
-            return MV_ATTENTION;
         bool clean = undo_rows(job, i);
         mv_publish(job);
-        if (!clean)
-            return MV_ATTENTION;
-        return err->code == DRV_ECANCELLED ? MV_CANCELLED : MV_FAILED;
+        if (!mv_committed(job)) {
+            *err = first;
+            if (!clean)
+                return MV_ATTENTION;
+            return first.code == DRV_ECANCELLED ? MV_CANCELLED : MV_FAILED;
+        }
+        // The destination has the VM after all: what failed here does not matter any more.
+        drv_err_clear(&first);
+        i = take_row();
     }
-    return MV_DONE;
+    if (first.code == DRV_OK)
+        return MV_DONE;
+    *err = first;
+    return MV_ATTENTION;
 }
 
 // --- destination ---
@@ -207,41 +285,76 @@ static int find_row(const char *phase, struct drv_err *err)
     return drv_err(err, DRV_EINVAL, "there is no phase \"%.32s\" at a destination", phase);
 }
 
+// Phases come in the table's order, whatever a peer sends: before the commit each one needs the
+// one before it, nothing begins after an undo, and only the commit opens verify and finish.
+static int check_due(const struct mv_job *job, unsigned i, struct drv_err *err)
+{
+    const char *name = table[i]->name;
+    if (job->refused)
+        return drv_err(err, DRV_ESTATE, "the destination has undone this move: no %s", name);
+    if ((i > take_row()) != job->taken && i != take_row())
+        return drv_err(err, DRV_ESTATE, "phase %s is not due: the VM is %s here", name,
+                       job->taken ? "taken" : "not taken");
+    if (table[i] == &mv_phase_take && !job->loaded)
+        return drv_err(err, DRV_ESTATE, "phase take is not due: the memory is not loaded");
+    if (table[i] == &mv_phase_check || table[i] == &mv_phase_reserve || job->taken)
+        return 0;
+    do
+        i--;
+    while (!table[i]->dst_step);
+    if (!(job->done_rows & (1u << i)))
+        return drv_err(err, DRV_ESTATE, "phase %s is not due: %s has not been done", name,
+                       table[i]->name);
+    return 0;
+}
+
 json_t *mv_job_enter(struct mv_job *job, const char *phase, const char *step, const json_t *args,
                      struct drv_err *err)
 {
     int i = find_row(phase, err);
-    if (i < 0)
+    if (i < 0 || check_due(job, (unsigned)i, err) < 0)
         return NULL;
     const struct mv_journal_ports *journal = job->ports->journal;
     job->begun_rows |= 1u << i;
     job->progress.phase = table[i]->name;
     job->progress.phase_no = (unsigned)i + 1;
     mv_publish(job);
-    if (journal->phase_begin(job->ctx, phase, false, err) < 0)
+    struct drv_err journal_err = DRV_ERR_INIT;
+    if (journal->phase_begin(job->ctx, phase, false, &journal_err) < 0 && !job->taken) {
+        *err = journal_err;
+        if (table[i] == &mv_phase_take) // who fails here has torn itself down first
+            mv_job_abandon(job, &(struct drv_err)DRV_ERR_INIT);
         return NULL;
-    struct drv_err why = DRV_ERR_INIT, ignored = DRV_ERR_INIT;
+    }
+    struct drv_err why = DRV_ERR_INIT;
     json_t *ret = table[i]->dst_step(job, step, args, &why);
-    journal->phase_end(job->ctx, phase, false, ret ? NULL : &why, &ignored);
-    if (!ret)
+    journal->phase_end(job->ctx, phase, false, ret ? NULL : &why, &journal_err);
+    if (ret)
+        job->done_rows |= 1u << i;
+    else
         *err = why;
     return ret;
 }
 
-int mv_job_undo(struct mv_job *job, const char *phase, struct drv_err *err)
+// The refusal is durable before anything is torn down: whoever asks later gets the same answer.
+// When it cannot be written the teardown is right all the same, as no epoch write was sent.
+static int refuse(struct mv_job *job, struct drv_err *err)
 {
-    int i = find_row(phase, err);
-    if (i < 0)
-        return -1;
-    if (job->taking)
-        return drv_err(err, DRV_ESTATE, "the destination is taking over: nothing can be undone");
+    if (job->taking || job->taken)
+        return drv_err(err, DRV_ESTATE, "the destination is taking over: it goes forward");
+    job->ports->journal->refuse(job->ctx, err);
+    return 0;
+}
+
+static int undo_row(struct mv_job *job, unsigned i, struct drv_err *err)
+{
     const struct mv_phase *row = table[i];
     if (!row->dst_undo || !(job->begun_rows & (1u << i)))
         return 0;
     struct drv_err why = DRV_ERR_INIT, ignored = DRV_ERR_INIT;
-    job->ports->journal->phase_begin(job->ctx, phase, true, &ignored);
+    job->ports->journal->phase_begin(job->ctx, row->name, true, &ignored);
     int rc = row->dst_undo(job, &why);
-    job->ports->journal->phase_end(job->ctx, phase, true, rc < 0 ? &why : NULL, &ignored);
+    job->ports->journal->phase_end(job->ctx, row->name, true, rc < 0 ? &why : NULL, &ignored);
     if (rc < 0)
         *err = why;
     else
@@ -249,26 +362,52 @@ int mv_job_undo(struct mv_job *job, const char *phase, struct drv_err *err)
     return rc;
 }
 
-int mv_undo_all(struct mv_job *job, struct drv_err *err)
+// Undo rows [down_to..] in reverse; what fails stays begun, for the next try.
+static int undo_from(struct mv_job *job, unsigned down_to, struct drv_err *err)
 {
     int rc = 0;
-    for (unsigned i = ROWS; i-- > 0;) {
+    job->refused = true;
+    for (unsigned i = ROWS; i-- > down_to;) {
         struct drv_err why = DRV_ERR_INIT;
-        if (table[i]->dst_undo && mv_job_undo(job, table[i]->name, &why) < 0) {
-            if (rc == 0)
-                *err = why;
-            rc = -1;
-        }
+        if (undo_row(job, i, &why) == 0)
+            continue;
+        if (rc == 0)
+            *err = why;
+        rc = -1;
     }
     return rc;
 }
 
+int mv_undo_all(struct mv_job *job, struct drv_err *err)
+{
+    return undo_from(job, 0, err);
+}
+
+static int refuse_and_undo(struct mv_job *job, unsigned down_to, struct drv_err *err)
+{
+    struct drv_err why = DRV_ERR_INIT;
+    if (refuse(job, &why) < 0) {
+        *err = why;
+        return -1;
+    }
+    int rc = undo_from(job, down_to, err);
+    if (rc == 0 && why.code != DRV_OK) {
+        *err = why;
+        rc = drv_err_prefix(err, "journal");
+    }
+    return rc;
+}
+
+int mv_job_undo(struct mv_job *job, const char *phase, struct drv_err *err)
+{
+    int i = find_row(phase, err);
+    // Later rows too: the request to undo one of them may have been lost.
+    return i < 0 ? -1 : refuse_and_undo(job, (unsigned)i, err);
+}
+
 int mv_job_abandon(struct mv_job *job, struct drv_err *err)
 {
-    // The refusal is durable before anything is torn down: whoever asks later gets the same answer.
-    if (job->taking || job->ports->journal->refuse(job->ctx, err) < 0)
-        return drv_err(err, DRV_ESTATE, "the destination is taking over: it goes forward");
-    return mv_undo_all(job, err);
+    return refuse_and_undo(job, 0, err);
 }
 
 bool mv_job_taken(const struct mv_job *job)

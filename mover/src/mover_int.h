@@ -10,14 +10,19 @@ struct mv_timeline { // source, monotonic microseconds
     double dst_take_ms, dst_resume_ms; // durations told by the destination
 };
 
+enum mv_fate {
+    MV_OPEN,
+    MV_CANCEL_ASKED,
+    MV_COMMITTED, // `take` was asked for, or the destination holds the VM: no cancel, no undo
+};
+
 struct mv_job {
     struct mv_plan plan;
     const struct mv_ports *ports;
     void *ctx;
     bool source;
-    // Set from other threads.
-    atomic_bool cancel;
-    atomic_bool committed; // `take` was asked for: no cancel, no undo
+    // From other threads as well. One word, so that a cancel is either honoured or refused.
+    _Atomic(enum mv_fate) fate;
     _Atomic uint32_t max_blackout_ms;
     _Atomic uint64_t bandwidth_bps;
     // Job thread only.
@@ -28,10 +33,15 @@ struct mv_job {
     uint64_t disk_bytes;        // allocated bytes that went over the wire for disks
     double predicted_ms;
     bool released; // switch: the released record may be on disk
+    bool verified; // verify: the destination's guest is known to run
     char failed_phase[16];
-    // Destination, its own thread at a time.
-    bool taking, taken;
     unsigned begun_rows; // bit per table row that this side has begun
+    // Destination, its own thread at a time.
+    bool refused;       // something was undone here: nothing more may begin
+    bool loaded;        // its QEMU has all of the guest
+    bool taking;        // an epoch write may have been sent
+    atomic_bool taken;  // the epoch is ours; any thread
+    unsigned done_rows; // bit per table row whose step succeeded
 };
 
 struct mv_phase {
@@ -50,14 +60,24 @@ extern const struct mv_phase mv_phase_check, mv_phase_reserve, mv_phase_prepare,
 
 // -1 DRV_ECANCELLED when a person asked to cancel.
 int mv_check_cancel(struct mv_job *job, struct drv_err *err);
+bool mv_committed(const struct mv_job *job);
 void mv_publish(struct mv_job *job);
+int64_t mv_now_us(const struct mv_job *job);
+// Say why the move waits and pause, longer each time (0.2 s to 5 s). *io_ms: 0 before the first.
+void mv_back_off(struct mv_job *job, int *io_ms, const struct drv_err *why);
 // Ask the destination; NULL + err. args stolen, NULL allowed.
 json_t *mv_ask(struct mv_job *job, const char *phase, const char *step, json_t *args,
                int timeout_ms, struct drv_err *err);
+// After the commit: ask until the destination answers, on new channels too; gives up after a
+// minute. 0 also when the destination has ended the move by itself.
+int mv_ask_forward(struct mv_job *job, const char *phase, int timeout_ms, struct drv_err *err);
 // Destination: undo all rows that it has begun, in reverse. The caller knows that it may.
 int mv_undo_all(struct mv_job *job, struct drv_err *err);
 json_t *mv_unknown_step(const char *phase, const char *step, struct drv_err *err);
-// Milliseconds left of the blackout limit; counts from STOP (I7).
-int64_t mv_blackout_left_ms(const struct mv_job *job);
+// Milliseconds left of the blackout limit, counted from STOP; -1 + err naming `what` when there are
+// none (I7).
+int mv_blackout_left_ms(const struct mv_job *job, const char *what, struct drv_err *err);
+// 04_copy.c: poll every mirror once, into the job's progress. *ret_ready: all are in sync.
+int mv_poll_mirrors(struct mv_job *job, bool *ret_ready, struct drv_err *err);
 
 #endif

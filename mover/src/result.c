@@ -2,6 +2,22 @@
 // What a move says about itself: progress events and the result object (DESIGN.md section 7).
 #include "mover_int.h"
 
+#include <string.h>
+
+// A message that was cut within a character, or names a file in another encoding, must not cost
+// the whole result.
+static json_t *text(const char *s)
+{
+    json_t *j = json_string(s);
+    if (j)
+        return j;
+    char plain[sizeof((struct drv_err *)0)->msg];
+    DRV_COPY(plain, s);
+    for (char *p = plain; *p; p++)
+        *p = *p & 0x80 ? '?' : *p;
+    return json_string(plain);
+}
+
 json_t *mv_progress_to_json(const struct mv_job *job, const struct mv_progress *p)
 {
     json_t *disks = json_array();
@@ -18,13 +34,15 @@ json_t *mv_progress_to_json(const struct mv_job *job, const struct mv_progress *
         "transferred_bytes", (json_int_t)m->transferred_bytes, "rate_bps", (json_int_t)m->rate_bps,
         "dirty_rate_bps", (json_int_t)m->dirty_rate_bps, "expected_blackout_ms",
         (json_int_t)m->expected_downtime_ms);
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:b, s:o, s:o, s:I, s:I}",
+    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:b, s:o, s:o, s:o, s:I, "
+                     "s:I}",
                      "schema", 1, "event", "move", "move", job->plan.move, "vm", job->plan.def.name,
                      "from", job->plan.from, "to", job->plan.to, "phase", p->phase, "phase_no",
                      (int)p->phase_no, "phases", (int)p->phases, "state",
-                     p->cancelling ? "cancelling" : "running", "can_cancel", !p->committed, "disks",
-                     disks, "memory", memory, "max_blackout_ms", (json_int_t)job->max_blackout_ms,
-                     "elapsed_ms", (json_int_t)p->elapsed_ms);
+                     p->cancelling ? "cancelling" : "running", "can_cancel", !p->committed,
+                     "waiting", text(p->waiting), "disks", disks, "memory", memory,
+                     "max_blackout_ms", (json_int_t)job->max_blackout_ms, "elapsed_ms",
+                     (json_int_t)p->elapsed_ms);
 }
 
 static double ms_between(int64_t from_us, int64_t to_us)
@@ -48,8 +66,8 @@ static json_t *parts(const struct mv_job *job)
 
 static json_t *error_json(const struct mv_job *job, const struct drv_err *err)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s}", "id", err->id, "code", drv_code_name(err->code),
-                     "phase", job->failed_phase, "msg", err->msg, "hint", err->hint);
+    return json_pack("{s:s, s:s, s:s, s:o, s:o}", "id", err->id, "code", drv_code_name(err->code),
+                     "phase", job->failed_phase, "msg", text(err->msg), "hint", text(err->hint));
 }
 
 json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const struct drv_err *err)
@@ -61,7 +79,7 @@ json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const str
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:b, s:o}",
         "schema", 1, "event", "result", "move", job->plan.move, "vm", job->plan.def.name, "from",
         job->plan.from, "to", job->plan.to, "state", mv_result_name(result), "total_ms",
-        ms_between(t->begun, drv_now_us()), "blackout_ms",
+        ms_between(t->begun, mv_now_us(job)), "blackout_ms",
         ran_there ? json_real(ms_between(t->stopped, t->taken)) : json_null(), "blackout_parts_ms",
         ran_there ? parts(job) : json_null(), "predicted_blackout_ms", job->predicted_ms,
         "memory_bytes", (json_int_t)memory_bytes, "disk_bytes", (json_int_t)job->disk_bytes,

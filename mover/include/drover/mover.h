@@ -25,18 +25,12 @@ struct mv_progress {
     const char *phase; // name of the table's row
     unsigned phase_no, phases;
     bool cancelling;
-    bool committed; // cancel is no longer possible
+    bool committed;    // cancel is no longer possible
+    char waiting[256]; // why the move can neither go on nor back just now, "" = it does
     struct mv_disk_progress disks[SS_MAX_DISKS];
     unsigned n_disks;
     struct mv_migration memory;
     int64_t elapsed_ms;
-};
-
-// Durations of the blackout, milliseconds on the source's monotonic clock (DESIGN.md section 7).
-struct mv_blackout {
-    double stop, last_memory, device_state, disk_flush, release, take, resume, announce;
-    double total;
-    double predicted;
 };
 
 struct mv_job;
@@ -47,7 +41,9 @@ struct mv_job *mv_job_new(const struct mv_plan *plan, const struct mv_ports *por
 void mv_job_free(struct mv_job *job);
 const struct mv_plan *mv_job_plan(const struct mv_job *job);
 
-// Source: walk the table to its end. Blocks for the whole move. *err tells why when not MV_DONE.
+// Source: walk the table to its end. Blocks for the whole move. *err tells why when not MV_DONE:
+// MV_FAILED, MV_CANCELLED: the guest runs here as before. MV_ATTENTION: something failed after the
+// VM was handed over, or an undo failed; the owner record tells who may run it.
 enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err);
 
 // From any thread: ask a running move to stop (honoured until `take`); change limits in flight.
@@ -57,14 +53,16 @@ void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms,
                        uint64_t bandwidth_bps); // 0 = keep
 
 // Destination: run one step of a phase; called for peer.enter. args borrowed; NULL + err on
-// failure.
+// failure, DRV_ESTATE when the phase is not due. One call at a time (with undo and abandon).
 json_t *mv_job_enter(struct mv_job *job, const char *phase, const char *step, const json_t *args,
                      struct drv_err *err);
+// Destination: undo one phase; called for peer.undo. The refusal is journalled before the first
+// one, and no phase begins any more.
 int mv_job_undo(struct mv_job *job, const char *phase, struct drv_err *err);
-// Destination: undo everything it has begun, after journalling its refusal: the host channel broke,
-// or the source asked. -1 DRV_ESTATE once it is taking: then it goes forward by itself.
+// Destination: undo everything it has begun, after journalling its refusal: the host channel broke.
+// -1 DRV_ESTATE once it is taking: then it goes forward by itself.
 int mv_job_abandon(struct mv_job *job, struct drv_err *err);
-bool mv_job_taken(const struct mv_job *job); // destination: the epoch is ours
+bool mv_job_taken(const struct mv_job *job); // destination: the epoch is ours; any thread
 
 // The result object of DESIGN.md section 7 (new reference); err NULL when done.
 json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const struct drv_err *err);

@@ -139,8 +139,10 @@ struct mv_host_ports {
     int (*reserve)(void *job, struct drv_err *err); // slot, memory, journal row on this host
     int (*unreserve)(void *job, struct drv_err *err);
     void (*progress)(void *job, const struct mv_progress *p); // publish a snapshot
+    int64_t (*now_us)(void *job); // monotonic, the same clock as stopped_at_us
+    void (*pause)(void *job, int ms);
     void (*vm_left)(void *job);    // source: the VM lives elsewhere now, drop it here
-    void (*vm_arrived)(void *job); // destination: the VM lives here now
+    void (*vm_arrived)(void *job); // destination: the VM lives here now (the epoch is taken)
 };
 
 struct mv_ports {

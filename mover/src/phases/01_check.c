@@ -24,13 +24,15 @@ static int destination_facts(struct mv_job *job, struct mv_facts *ret, int64_t *
     return 0;
 }
 
-// Findings that decide become the error: first one's id and text; all of them stand in its message.
+// The first finding of the class that decides the exit status becomes the error; `drover check`
+// shows all of them.
 static int refuse(const struct drv_findings *f, struct drv_err *err)
 {
     unsigned errors = drv_findings_errors(f);
     for (unsigned i = 0; i < f->n; i++) {
         const struct drv_finding *one = &f->list[i];
-        if (one->severity != DRV_SEV_ERROR)
+        const struct drv_finding_def *def = drv_finding_def(one->id);
+        if (one->severity != DRV_SEV_ERROR || (def && def->exit_class != drv_findings_exit(f)))
             continue;
         drv_err(err, DRV_EDENIED, "%s", one->text);
         drv_err_id(err, one->id);

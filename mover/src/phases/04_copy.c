@@ -10,13 +10,11 @@ static bool applies(const struct mv_job *job)
     return mv_plan_moves_disks(&job->plan);
 }
 
-// Poll every mirror once. *ret_ready: all in sync. *ret_done: a sum that grows with any progress.
-static int poll_mirrors(struct mv_job *job, bool *ret_ready, uint64_t *ret_done,
-                        struct drv_err *err)
+int mv_poll_mirrors(struct mv_job *job, bool *ret_ready, struct drv_err *err)
 {
     struct mv_disk_progress *row = job->progress.disks;
     *ret_ready = true;
-    *ret_done = job->disk_bytes = 0;
+    job->disk_bytes = 0;
     for (unsigned i = 0; i < job->plan.n_disks; i++) {
         const struct mv_disk *d = &job->plan.disks[i];
         if (!d->moves)
@@ -32,40 +30,61 @@ static int poll_mirrors(struct mv_job *job, bool *ret_ready, uint64_t *ret_done,
         row->wire_bytes = m.wire_bytes;
         row->ready = m.ready;
         *ret_ready = *ret_ready && m.ready;
-        *ret_done += m.done_bytes + m.wire_bytes;
         job->disk_bytes += m.wire_bytes;
         row++;
     }
     return 0;
 }
 
-static int wait_ready(struct mv_job *job, struct drv_err *err)
+// A sum that grows with any progress: of the job, or of the bytes that reached the target.
+static uint64_t done_bytes(const struct mv_job *job)
+{
+    uint64_t sum = 0;
+    for (unsigned i = 0; i < job->progress.n_disks; i++)
+        sum += job->progress.disks[i].bytes_done + job->progress.disks[i].wire_bytes;
+    return sum;
+}
+
+// The cap is for all disks together.
+static uint64_t share(const struct mv_job *job, uint64_t bandwidth_bps)
+{
+    uint64_t each = bandwidth_bps / job->progress.n_disks;
+    return bandwidth_bps && !each ? 1 : each;
+}
+
+static int set_limit(struct mv_job *job, uint64_t bandwidth_bps, struct drv_err *err)
+{
+    for (unsigned i = 0; i < job->plan.n_disks; i++)
+        if (job->plan.disks[i].moves &&
+            job->ports->qemu->mirror_limit(job->ctx, &job->plan.disks[i], share(job, bandwidth_bps),
+                                           err) < 0)
+            return -1;
+    return 0;
+}
+
+static int wait_ready(struct mv_job *job, uint64_t limit, struct drv_err *err)
 {
     uint64_t last = 0;
-    uint64_t limit = job->bandwidth_bps;
-    int64_t last_change = drv_now_ms();
+    int64_t last_change_us = mv_now_us(job);
     for (;;) {
         bool ready = false;
-        uint64_t done = 0;
-        if (mv_check_cancel(job, err) < 0 || poll_mirrors(job, &ready, &done, err) < 0)
+        if (mv_check_cancel(job, err) < 0 || mv_poll_mirrors(job, &ready, err) < 0)
             return -1;
         mv_publish(job);
         if (ready)
             return 0;
-        if (done != last) {
-            last = done;
-            last_change = drv_now_ms();
-        } else if (drv_now_ms() - last_change > STALL_MS) {
+        if (done_bytes(job) != last) {
+            last = done_bytes(job);
+            last_change_us = mv_now_us(job);
+        } else if (mv_now_us(job) - last_change_us >= STALL_MS * 1000LL) {
             drv_err(err, DRV_ETIMEDOUT, "copying disks to %s made no progress for %d s",
                     job->plan.to, STALL_MS / 1000);
             return drv_err_hint(err, "check the migration network between the hosts");
         }
         if (limit != job->bandwidth_bps) {
             limit = job->bandwidth_bps;
-            for (unsigned i = 0; i < job->plan.n_disks; i++)
-                if (job->plan.disks[i].moves &&
-                    job->ports->qemu->mirror_limit(job->ctx, &job->plan.disks[i], limit, err) < 0)
-                    return -1;
+            if (set_limit(job, limit, err) < 0)
+                return -1;
         }
         job->ports->qemu->wait_change(job->ctx, POLL_MS);
     }
@@ -73,12 +92,13 @@ static int wait_ready(struct mv_job *job, struct drv_err *err)
 
 static int src_start(struct mv_job *job, struct drv_err *err)
 {
+    uint64_t limit = job->bandwidth_bps;
     for (unsigned i = 0; i < job->plan.n_disks; i++)
         if (job->plan.disks[i].moves &&
             job->ports->qemu->mirror_start(job->ctx, &job->plan.disks[i], &job->endpoints,
-                                           job->bandwidth_bps, err) < 0)
+                                           share(job, limit), err) < 0)
             return -1;
-    return wait_ready(job, err);
+    return wait_ready(job, limit, err);
 }
 
 static int src_undo(struct mv_job *job, struct drv_err *err)

@@ -16,13 +16,14 @@ enum {
 };
 
 struct watch {
-    unsigned limit_ms; // downtime-limit that QEMU has
+    uint32_t blackout_ms; // the move's limit when the others were set
+    unsigned limit_ms;    // downtime-limit that QEMU has
     uint64_t bandwidth_bps;
     uint64_t pass;           // last pass looked at
     uint64_t smallest_bytes; // least remaining at the end of any pass
     unsigned stuck;          // passes without a new smallest
     uint64_t last_bytes;
-    int64_t last_change_ms;
+    int64_t last_change_us;
 };
 
 static unsigned allowed_limit_ms(const struct mv_job *job)
@@ -53,6 +54,13 @@ static int steer(struct mv_job *job, struct watch *w, const struct mv_migration 
                  struct drv_err *err)
 {
     unsigned want_ms = w->limit_ms;
+    if (w->blackout_ms != job->max_blackout_ms) { // a person changed it
+        w->blackout_ms = job->max_blackout_ms;
+        if (job->ports->store->patience(job->ctx, (int)w->blackout_ms, err) < 0)
+            return -1;
+        if (want_ms > allowed_limit_ms(job))
+            want_ms = allowed_limit_ms(job);
+    }
     if (m->passes > w->pass) {
         // The first pass always shrinks; compare from the second on.
         if (w->pass > 0 && m->remaining_bytes >= w->smallest_bytes)
@@ -83,10 +91,10 @@ static int check_stall(struct watch *w, const struct mv_migration *m, const stru
 {
     if (m->transferred_bytes != w->last_bytes) {
         w->last_bytes = m->transferred_bytes;
-        w->last_change_ms = drv_now_ms();
+        w->last_change_us = mv_now_us(job);
         return 0;
     }
-    if (drv_now_ms() - w->last_change_ms < STALL_MS)
+    if (mv_now_us(job) - w->last_change_us < STALL_MS * 1000LL)
         return 0;
     drv_err(err, DRV_ETIMEDOUT, "sending memory to %s made no progress for %d s", job->plan.to,
             STALL_MS / 1000);
@@ -97,7 +105,9 @@ static int wait_pause(struct mv_job *job, struct watch *w, struct drv_err *err)
 {
     for (;;) {
         struct mv_migration *m = &job->memory;
-        if (mv_check_cancel(job, err) < 0 || job->ports->qemu->migrate_poll(job->ctx, m, err) < 0)
+        bool in_sync; // a mirror that breaks now is better found before the guest is paused
+        if (mv_check_cancel(job, err) < 0 || job->ports->qemu->migrate_poll(job->ctx, m, err) < 0 ||
+            mv_poll_mirrors(job, &in_sync, err) < 0)
             return -1;
         mv_publish(job);
         switch (m->state) {
@@ -109,7 +119,7 @@ static int wait_pause(struct mv_job *job, struct watch *w, struct drv_err *err)
                 return -1;
             break;
         case MV_MIG_COMPLETED:
-            return drv_err(err, DRV_EATTENTION, "QEMU completed without waiting for the switch");
+            return drv_err(err, DRV_EPEER, "QEMU completed without waiting for the switch");
         case MV_MIG_CANCELLED:
             return drv_err(err, DRV_EPEER, "the migration was cancelled from outside drover");
         case MV_MIG_FAILED:
@@ -133,11 +143,12 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 
     // Rule 9: from here to the release an outage of the store must not last longer than the
     // blackout.
-    if (job->ports->store->patience(job->ctx, (int)job->max_blackout_ms, err) < 0)
-        return -1;
-    struct watch w = {.limit_ms = first_limit_ms(job),
+    struct watch w = {.blackout_ms = job->max_blackout_ms,
+                      .limit_ms = first_limit_ms(job),
                       .bandwidth_bps = job->bandwidth_bps,
-                      .last_change_ms = drv_now_ms()};
+                      .last_change_us = mv_now_us(job)};
+    if (job->ports->store->patience(job->ctx, (int)w.blackout_ms, err) < 0)
+        return -1;
     if (job->ports->qemu->migrate_start(job->ctx, &job->endpoints, w.limit_ms, w.bandwidth_bps,
                                         err) < 0)
         return -1;
@@ -146,9 +157,9 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 
 static int src_undo(struct mv_job *job, struct drv_err *err)
 {
-    struct drv_err ignored = DRV_ERR_INIT;
     int rc = job->ports->qemu->migrate_cancel(job->ctx, err);
-    job->ports->store->patience(job->ctx, 0, &ignored);
+    if (job->ports->store->patience(job->ctx, 0, rc < 0 ? NULL : err) < 0)
+        rc = -1;
     return rc;
 }
 

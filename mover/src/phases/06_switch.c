@@ -11,33 +11,21 @@
 
 enum { POLL_MS = 5 };
 
-static int out_of_time(const struct mv_job *job, const char *what, struct drv_err *err)
-{
-    drv_err(err, DRV_ETIMEDOUT, "%s would have passed the blackout limit of %u ms", what,
-            (unsigned)job->max_blackout_ms);
-    return drv_err_hint(err, "allow a longer pause with --max-blackout");
-}
-
 static int finish_mirrors(struct mv_job *job, struct drv_err *err)
 {
-    bool any = false;
+    static const char what[] = "finishing the disk copies";
     for (unsigned i = 0; i < job->plan.n_disks; i++) {
         const struct mv_disk *d = &job->plan.disks[i];
-        int64_t left = mv_blackout_left_ms(job);
         if (!d->moves)
             continue;
-        if (left <= 0)
-            return out_of_time(job, "finishing the disk copies", err);
-        if (job->ports->qemu->mirror_finish(job->ctx, d, (int)left, err) < 0)
+        int left = mv_blackout_left_ms(job, what, err);
+        if (left < 0 || job->ports->qemu->mirror_finish(job->ctx, d, left, err) < 0)
             return -1;
-        any = true;
     }
-    if (!any)
+    if (!mv_plan_moves_disks(&job->plan))
         return 0;
-    int64_t left = mv_blackout_left_ms(job);
-    if (left <= 0)
-        return out_of_time(job, "finishing the disk copies", err);
-    DRV_AUTO_JSON json_t *reply = mv_ask(job, "switch", "disks", NULL, (int)left, err);
+    int left = mv_blackout_left_ms(job, what, err);
+    DRV_AUTO_JSON json_t *reply = left < 0 ? NULL : mv_ask(job, "switch", "disks", NULL, left, err);
     return reply ? 0 : -1;
 }
 
@@ -52,20 +40,20 @@ static int wait_sent(struct mv_job *job, struct drv_err *err)
         if (m->state == MV_MIG_FAILED || m->state == MV_MIG_CANCELLED)
             return drv_err(err, DRV_EPEER, "sending the device state failed: %s",
                            m->error[0] ? m->error : "the destination's QEMU ended the stream");
-        if (mv_blackout_left_ms(job) <= 0)
-            return out_of_time(job, "sending the last memory", err);
+        if (mv_blackout_left_ms(job, "sending the last memory", err) < 0)
+            return -1;
         job->ports->qemu->wait_change(job->ctx, POLL_MS);
     }
 }
 
+// The source's "completed" alone says nothing about the destination's QEMU.
 static int wait_loaded(struct mv_job *job, struct drv_err *err)
 {
-    int64_t left = mv_blackout_left_ms(job);
-    if (left <= 0)
-        return out_of_time(job, "loading the device state", err);
+    int left = mv_blackout_left_ms(job, "loading the device state", err);
+    if (left < 0)
+        return -1;
     DRV_AUTO_JSON json_t *reply =
-        mv_ask(job, "switch", "loaded", json_pack("{s:I}", "timeout_ms", (json_int_t)left),
-               (int)left + 1000, err);
+        mv_ask(job, "switch", "loaded", json_pack("{s:i}", "timeout_ms", left), left, err);
     return reply ? 0 : -1;
 }
 
@@ -73,24 +61,22 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 {
     job->t.stopped = job->ports->qemu->stopped_at_us(job->ctx);
     if (!job->t.stopped)
-        job->t.stopped = drv_now_us();
+        job->t.stopped = mv_now_us(job);
     job->predicted_ms =
         (double)(job->memory.expected_downtime_ms > 0 ? job->memory.expected_downtime_ms : 0);
     if (finish_mirrors(job, err) < 0)
         return -1;
-    job->t.disks_done = drv_now_us();
+    job->t.disks_done = mv_now_us(job);
     if (job->ports->qemu->migrate_continue(job->ctx, err) < 0 || wait_sent(job, err) < 0)
         return -1;
-    job->t.sent = drv_now_us();
+    job->t.sent = mv_now_us(job);
     if (wait_loaded(job, err) < 0)
         return -1;
-    job->t.loaded = drv_now_us();
-    if (mv_check_cancel(job, err) < 0)
+    job->t.loaded = mv_now_us(job);
+    if (mv_check_cancel(job, err) < 0 || mv_blackout_left_ms(job, "the hand-over", err) < 0)
         return -1;
-    if (mv_blackout_left_ms(job) <= 0)
-        return out_of_time(job, "the hand-over", err);
     int rc = job->ports->store->release(job->ctx, &job->released, err);
-    job->t.released = drv_now_us();
+    job->t.released = mv_now_us(job);
     return rc;
 }
 
@@ -100,18 +86,20 @@ static int src_undo(struct mv_job *job, struct drv_err *err)
 {
     if (!job->released)
         return 0;
-    for (int pause_ms = 200;; pause_ms = pause_ms < 5000 ? pause_ms * 2 : 5000) {
+    for (int pause_ms = 0;;) {
         struct drv_err why = DRV_ERR_INIT;
         int rc = job->ports->store->take_back(job->ctx, &why);
         if (rc == 1) {
             job->released = false;
             return 0;
         }
-        if (rc == 0) {
+        if (rc == 0) { // nothing here may resume any more
+            atomic_store(&job->fate, MV_COMMITTED);
+            job->t.taken = mv_now_us(job);
             *err = why;
             return drv_err_prefix(err, "the destination holds the VM");
         }
-        drv_sleep_ms(pause_ms);
+        mv_back_off(job, &pause_ms, &why);
     }
 }
 
@@ -127,8 +115,10 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
         drv_err(err, DRV_EINVAL, "switch: \"timeout_ms\" must be 1 to 600000");
         return NULL;
     }
-    return job->ports->qemu->incoming_wait_loaded(job->ctx, (int)ms, err) < 0 ? NULL
-                                                                              : json_object();
+    if (job->ports->qemu->incoming_wait_loaded(job->ctx, (int)ms, err) < 0)
+        return NULL;
+    job->loaded = true;
+    return json_object();
 }
 
 const struct mv_phase mv_phase_switch = {

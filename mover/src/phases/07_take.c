@@ -9,49 +9,57 @@
 
 #include <string.h>
 
-enum { TAKE_TIMEOUT_MS = 60000 };
+enum {
+    TAKE_TIMEOUT_MS = 60000,
+    TAKING_PATIENCE_MS = 10000, // then the record is asked, not a peer that still says "taking"
+};
 
 // --- source ---
 
 // 1 = the destination took it, 0 = the source has the VM back and *why says what went wrong there.
 static int settle(struct mv_job *job, struct drv_err *why)
 {
-    for (int pause_ms = 200;; pause_ms = pause_ms < 5000 ? pause_ms * 2 : 5000) {
+    int64_t begun_us = mv_now_us(job);
+    for (int pause_ms = 0;;) {
         char word[16] = "";
-        struct drv_err ignored = DRV_ERR_INIT;
+        struct drv_err ignored = DRV_ERR_INIT, back = DRV_ERR_INIT;
         if (job->ports->peer->status(job->ctx, word, sizeof word, &ignored) < 0)
             word[0] = '\0';
         if (!strcmp(word, "taken"))
             return 1;
         // While it is busy taking, its own outcome comes soon; racing it would only undo its work.
-        if (strcmp(word, "taking") != 0) {
-            struct drv_err back = DRV_ERR_INIT;
+        // An agent that died meanwhile says so for ever, and then the record ends the doubt.
+        if (strcmp(word, "taking") != 0 ||
+            mv_now_us(job) - begun_us >= TAKING_PATIENCE_MS * 1000LL) {
             int rc = job->ports->store->take_back(job->ctx, &back);
-            if (rc >= 0) {
-                if (rc == 1)
-                    job->released = false;
-                drv_err(why, DRV_EPEER, "the destination did not take over");
-                return rc == 1 ? 0 : 1;
+            if (rc == 0)
+                return 1;
+            if (rc == 1) {
+                job->released = false;
+                drv_err_prefix(why, "%s did not take over", job->plan.to);
+                return 0;
             }
         }
-        drv_sleep_ms(pause_ms);
+        mv_back_off(job, &pause_ms, back.code != DRV_OK ? &back : why);
     }
 }
 
 static int src_start(struct mv_job *job, struct drv_err *err)
 {
-    if (mv_check_cancel(job, err) < 0)
+    enum mv_fate open = MV_OPEN;
+    if (mv_blackout_left_ms(job, "the hand-over", err) < 0)
         return -1;
-    atomic_store(&job->committed, true);
+    if (!atomic_compare_exchange_strong(&job->fate, &open, MV_COMMITTED))
+        return mv_check_cancel(job, err);
     struct drv_err why = DRV_ERR_INIT;
     DRV_AUTO_JSON json_t *reply = mv_ask(job, "take", "", NULL, TAKE_TIMEOUT_MS, &why);
     if (!reply && settle(job, &why) == 0) {
         // The epoch is the source's again: from here everything before `take` can be undone.
-        atomic_store(&job->committed, false);
+        atomic_store(&job->fate, MV_OPEN);
         *err = why;
         return -1;
     }
-    job->t.taken = drv_now_us();
+    job->t.taken = mv_now_us(job);
     if (reply) {
         job->t.dst_take_ms = json_number_value(json_object_get(reply, "take_ms"));
         job->t.dst_resume_ms = json_number_value(json_object_get(reply, "resume_ms"));
@@ -67,7 +75,7 @@ static int commit(struct mv_job *job, struct drv_err *err)
     if (job->ports->journal->taking(job->ctx, err) < 0)
         return -1;
     job->taking = true;
-    for (int pause_ms = 200;; pause_ms = pause_ms < 5000 ? pause_ms * 2 : 5000) {
+    for (int pause_ms = 0;;) {
         struct drv_err why = DRV_ERR_INIT;
         int rc = job->ports->store->take_commit(job->ctx, &why);
         job->taken = rc == 1;
@@ -76,18 +84,21 @@ static int commit(struct mv_job *job, struct drv_err *err)
             *err = why;
         if (rc >= 0)
             return rc;
-        drv_sleep_ms(pause_ms);
+        mv_back_off(job, &pause_ms, &why);
     }
 }
 
-// Torn down before the source hears of it, which then takes the VM back.
+// Torn down before the source hears of it, which then takes the VM back. A handle that stays open
+// would keep it from that, so what fails is tried again.
 static json_t *give_up(struct mv_job *job, bool proven)
 {
-    struct drv_err ignored = DRV_ERR_INIT;
-    if (proven)
-        mv_undo_all(job, &ignored);
-    else
-        mv_job_abandon(job, &ignored);
+    struct drv_err why = DRV_ERR_INIT;
+    int rc = proven ? mv_undo_all(job, &why) : mv_job_abandon(job, &why);
+    for (int tries = 0, pause_ms = 0; rc < 0 && tries < 4; tries++) {
+        mv_back_off(job, &pause_ms, &why);
+        drv_err_clear(&why);
+        rc = mv_undo_all(job, &why);
+    }
     return NULL;
 }
 
@@ -96,17 +107,20 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
 {
     (void)step;
     (void)args;
-    int64_t t0 = drv_now_us();
-    if (job->ports->store->take_hold(job->ctx, err) < 0)
-        return give_up(job, false);
-    int rc = commit(job, err);
-    if (rc != 1)
-        return give_up(job, rc == 0);
-    int64_t t1 = drv_now_us();
-    if (job->ports->qemu->cont(job->ctx, err) < 0)
+    int64_t t0 = mv_now_us(job);
+    if (!job->taken) {
+        if (job->ports->store->take_hold(job->ctx, err) < 0)
+            return give_up(job, false);
+        int rc = commit(job, err);
+        if (rc != 1)
+            return give_up(job, rc == 0);
+    }
+    int64_t t1 = mv_now_us(job);
+    int rc = job->ports->qemu->cont(job->ctx, err);
+    int64_t t2 = mv_now_us(job);
+    job->ports->host->vm_arrived(job->ctx); // even if it does not run: the epoch is this host's
+    if (rc < 0)
         return NULL;
-    int64_t t2 = drv_now_us();
-    job->ports->host->vm_arrived(job->ctx);
     return json_pack("{s:f, s:f}", "take_ms", (double)(t1 - t0) / 1000, "resume_ms",
                      (double)(t2 - t1) / 1000);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // finish: the source's QEMU and stores end, its images are deleted or kept as the plan says; the
 // destination publishes the definition. Forward only: what fails here is left over, not lost.
+// Source images stay as they are when nobody knows that the guest runs at the destination.
 #include "../mover_int.h"
 
 static int src_start(struct mv_job *job, struct drv_err *err)
@@ -10,11 +11,10 @@ static int src_start(struct mv_job *job, struct drv_err *err)
     int rc = p->qemu->quit(job->ctx, err);
     if (p->store->close_stores(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
-    if (p->store->retire_images(job->ctx, rc < 0 ? &later : err) < 0)
+    if (job->verified && p->store->retire_images(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
     p->host->vm_left(job->ctx);
-    DRV_AUTO_JSON json_t *reply = mv_ask(job, "finish", "", NULL, 60000, rc < 0 ? &later : err);
-    if (!reply)
+    if (mv_ask_forward(job, "finish", 60000, rc < 0 ? &later : err) < 0)
         rc = -1;
     if (p->host->unreserve(job->ctx, rc < 0 ? &later : err) < 0)
         rc = -1;
