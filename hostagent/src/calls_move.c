@@ -225,6 +225,26 @@ static json_t *move_attach(struct ha_ctx *ctx, const json_t *args, struct drv_er
 
 // --- list, cancel, set ---
 
+struct list_call {
+    struct ha *ha;
+    json_t *list;
+};
+
+// Moves that have no row in the journal yet: they are still in `check`.
+static void list_young(void *arg)
+{
+    struct list_call *c = arg;
+    for (struct ha_move *m = c->ha->moves; m; m = m->next)
+        if (!m->over && !m->journalled)
+            json_array_append_new(
+                c->list,
+                json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "move",
+                          m->plan.move, "vm", m->plan.def.name, "from", m->plan.from, "to",
+                          m->plan.to, "role", m->source ? "source" : "destination", "phase",
+                          "check", "state", "active", "user", m->plan.user, "started",
+                          (json_int_t)m->begun_ms, "updated", (json_int_t)m->begun_ms));
+}
+
 static json_t *move_list(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     int active = 0;
@@ -232,18 +252,20 @@ static json_t *move_list(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     if (ha_args(args, err, "{s?b}", "active", &active) < 0 ||
         db_move_list(ctx->ha->db, active, 100, &rows, err) < 0)
         return NULL;
-    json_t *list = json_array();
+    struct list_call c = {.ha = ctx->ha, .list = json_array()};
+    drv_loop_call(ctx->ha->loop, list_young, &c);
     for (unsigned i = 0; i < rows.n; i++) {
         const struct db_move *r = &rows.list[i];
-        json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I}", "move", r->id,
-                            "vm", r->vm_name, "from", r->from_host, "to", r->to_host, "role",
-                            db_role_name(r->role), "phase", r->phase, "state",
-                            db_move_state_name(r->state), "user", r->user, "started",
-                            (json_int_t)r->created_at_ms, "updated", (json_int_t)r->updated_at_ms));
+        json_array_append_new(c.list,
+                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I}",
+                                        "move", r->id, "vm", r->vm_name, "from", r->from_host, "to",
+                                        r->to_host, "role", db_role_name(r->role), "phase",
+                                        r->phase, "state", db_move_state_name(r->state), "user",
+                                        r->user, "started", (json_int_t)r->created_at_ms, "updated",
+                                        (json_int_t)r->updated_at_ms));
     }
     db_moves_done(&rows);
-    return list;
+    return c.list;
 }
 
 static struct ha_move *source_move(struct ha *ha, const char *id, struct drv_err *err)

@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "drover/log.h"
@@ -61,12 +62,20 @@ static void add_on_loop(void *arg)
     m->ha->moves = m;
 }
 
+static int64_t wall_ms(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
 struct ha_move *ha_move_new(struct ha *ha, const struct mv_plan *plan, bool source)
 {
     struct ha_move *m = drv_xcalloc(1, sizeof *m);
     m->ha = ha;
     m->plan = *plan;
     m->source = source;
+    m->begun_ms = wall_ms();
     pthread_mutex_init(&m->step, NULL);
     m->job = mv_job_new(plan, &ha_move_ports, m, source);
     drv_loop_call(ha->loop, add_on_loop, m);
@@ -302,7 +311,8 @@ static int journal_row(struct ha_move *m, struct drv_err *err)
     if (db_move_add(m->ha->db, &row, err) < 0)
         return -1;
     m->journalled = true;
-    // This row could not be written before its move's; from the next phase on the order is the engine's.
+    // This row could not be written before its move's; from the next phase on the order is the
+    // engine's.
     if (db_move_phase_begin(m->ha->db, m->plan.move, "reserve", DB_START, NULL, err) < 0)
         return -1;
     return db_vm_epoch_raise(m->ha->db, m->plan.def.uuid, m->plan.epoch, err);

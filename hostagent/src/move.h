@@ -34,6 +34,7 @@ struct ha_move {
     uint8_t memory_key[HA_KEY_BYTES], disk_key[HA_KEY_BYTES];
     bool have_keys;
     unsigned users;                // procedures that use it (loop thread)
+    int64_t begun_ms;              // wall clock, for people
     bool journalled;               // has its row in the journal
     bool reserved;                 // counts in the host's slots (loop thread)
     bool added_vm;                 // destination: the VM was not known here before
