@@ -213,7 +213,16 @@ static int initiate_step(struct drv_gss *g, gss_buffer_t in, gss_buffer_t out, s
                              GSS_C_NO_CHANNEL_BINDINGS, in, &mech, out, &flags, NULL);
     if (major == GSS_S_COMPLETE)
         return check_established(g, mech, flags, err);
-    return GSS_ERROR(major) ? drv_gss_error(err, major, minor, g->target_text) : 0;
+    if (!GSS_ERROR(major))
+        return 0;
+    drv_gss_error(err, major, minor, g->target_text);
+    const char *at = strchr(g->target_text, '@');
+    if (err && !strcmp(err->id, "K05") && at)
+        drv_err_hint(err,
+                     "use the host's full name; if this is it, register the service: samba-tool "
+                     "spn add %.*s/%s 'ACCOUNT$'",
+                     (int)(at - g->target_text), g->target_text, at + 1);
+    return -1;
 }
 
 static int accept_step(struct drv_gss *g, gss_buffer_t in, gss_buffer_t out, struct drv_err *err)

@@ -94,6 +94,7 @@ static void numbers_that_overflow_are_refused(void **state)
 {
     (void)state;
     assert_null(parse("bandwidth = 9999999T", NULL));
+    assert_null(parse("bandwidth = 16777217T", NULL)); // 2^64 + 2^40: would wrap round to 1T
     assert_null(parse("bandwidth = 99999999999999999999", NULL));
     assert_null(parse("bandwidth = -1", NULL));
 }
