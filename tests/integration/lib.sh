@@ -13,6 +13,7 @@ STORE=VM                 # the share, on both hosts
 LOCAL=local              # a folder of each host
 BRIDGE=br0
 WORK=                    # temporary folder of a test, see test_begin
+WATCHER=                 # process of the client that watches, WATCHED its files
 RESULT=                  # last line of the last `move`: the result object, or an error
 FAILED=0                 # expectations that were not met
 
@@ -65,7 +66,7 @@ vm_busy() {
 
 vm_field() { drover_on "$2" --json vm show "$1" | jq -r "$3"; } # NAME HOST JQ_FILTER
 vm_uuid() { vm_field "$1" "$2" .definition.uuid; }               # NAME HOST
-vm_state() { drover_on "$2" --json vm list | jq -r --arg vm "$1" 'flatten[] | select(.name == $vm).state'; }
+vm_state() { drover_on "$2" --json vm list | jq -r --arg vm "$1" 'select(.name == $vm).state'; }
 
 # vm_image NAME HOST [DISK_ID]: path of its image on this machine, wherever the store is.
 vm_image() {
@@ -104,7 +105,9 @@ watch_begin() {
 
 # watch_end: its report is in FILE.json; fails if anything broke, got lost or was reordered.
 watch_end() {
-    kill -TERM "$WATCHER" && wait "$WATCHER"
+    local pid=$WATCHER
+    WATCHER=
+    kill -TERM "$pid" && wait "$pid"
 }
 
 # watched FIELD: of the report.
@@ -141,12 +144,14 @@ traces() {
     for pid in $(ip netns pids "$NS_PREFIX$host"); do
         tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -F -- "$uuid" | cut -c1-120 | sed "s/^/process $pid: /"
     done
-    ip -n "$NS_PREFIX$host" -br link show type tun | sed 's/^/tap: /'
+    taps "$host" | grep -vxF -f "$WORK/taps.$host" | sed 's/^/tap: /'
     find "$LAB/$host/run/drover" -path "*$uuid*" -printf 'run: %P\n'
     find "$LAB/$host/images" -mindepth 1 -path "*$name*" ! -name '*.kept-*' -printf 'image: %P\n'
-    drover_on "$host" --json jobs --active | jq -r 'flatten[] | "move: \(.move) \(.state) \(.phase)"'
-    drover_on "$host" --json vm list | jq -r --arg vm "$name" 'flatten[] | select(.name == $vm) | "vm: \(.state)"'
+    drover_on "$host" --json jobs --active | jq -r '"move: \(.move) \(.state) \(.phase)"'
+    drover_on "$host" --json vm list | jq -r --arg vm "$name" 'select(.name == $vm) | "vm: \(.state)"'
 }
+
+taps() { ip -n "$NS_PREFIX$1" -br link show type tun | cut -d' ' -f1; }
 
 # --- expectations ---
 
@@ -156,13 +161,15 @@ test_begin() {
     lab exec dc -- true 2>/dev/null || exit 77
     WORK=$(mktemp -d)
     chmod 755 "$WORK"
+    taps hv1 >"$WORK/taps.hv1" # of other VMs
+    taps hv2 >"$WORK/taps.hv2"
     trap test_end EXIT
     trap 'exit 130' INT TERM
 }
 
 test_end() {
     local status=$?
-    [[ -z ${WATCHER:-} ]] || kill "$WATCHER" 2>/dev/null
+    [[ -z $WATCHER ]] || kill "$WATCHER" 2>/dev/null
     if declare -F cleanup >/dev/null; then
         cleanup >"$WORK/cleanup.log" 2>&1
     fi
@@ -207,12 +214,12 @@ below() {
 
 # need TEXT CMD...: without it the rest makes no sense.
 need() {
-    local text=$1 out
+    local text=$1
     shift
-    if out=$("$@" 2>&1); then
+    if "$@" >"$WORK/need" 2>&1; then # not in a subshell: it may set variables
         good "$text"
     else
-        bad "$text: $out"
+        bad "$text: $(cat "$WORK/need")"
         exit 1
     fi
 }
