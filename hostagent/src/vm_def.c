@@ -128,7 +128,7 @@ static int add_disk(const struct ha_create_spec *spec, unsigned i, struct ss_vmd
     snprintf(disk->id, sizeof disk->id, "disk%u", i);
     DRV_COPY(disk->store, want->store[0] ? want->store : spec->store);
     disk->format = want->format_set ? want->format : SS_QCOW2;
-    if (snprintf(disk->path, sizeof disk->path, "%s/%s.%s", spec->name, disk->id,
+    if (snprintf(disk->path, sizeof disk->path, "%s/disk%u.%s", spec->name, i,
                  ss_format_name(disk->format)) >= (int)sizeof disk->path)
         return drv_err(err, DRV_EINVAL, "the name %s is too long", spec->name);
     disk->bus = SS_BUS_VIRTIO;
