@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Findings: what preflight, doctor and errors can say, one table (docs/FINDINGS.md has a heading for
-// each id; a test keeps them equal). Ids are a letter and two digits and are never reused.
+// Findings: what preflight, doctor and errors can say, one table (docs/FINDINGS.md has a heading
+// for each id; a test keeps them equal). Ids are a letter and two digits and are never reused.
 // Letters: K ticket, D delegation, A role, R receive and slots, V versions, CPU, machine, M memory,
 // S store and disk, N network, T time, G guest devices.
 #ifndef DROVER_FINDING_H
 #define DROVER_FINDING_H
 
-#include <jansson.h>
 #include "drover/err.h"
+#include <jansson.h>
 
 enum drv_severity { DRV_SEV_OK, DRV_SEV_INFO, DRV_SEV_WARNING, DRV_SEV_ERROR, DRV_SEV_MAX_ };
 
@@ -29,7 +29,7 @@ struct drv_finding_def {
     enum drv_severity severity; // usual severity
     enum drv_exit exit_class;   // exit status when this is the error that decides
     const char *title;          // short, for a list
-    const char *fix;            // what to do, one or two sentences; a finding's own fix may be more exact
+    const char *fix; // what to do, one or two sentences; a finding's own fix may be more exact
 };
 // NULL for an unknown id.
 const struct drv_finding_def *drv_finding_def(const char *id);
@@ -60,7 +60,8 @@ void drv_finding_add_as(struct drv_findings *f, enum drv_severity sev, const cha
 void drv_finding_fix(struct drv_findings *f, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 unsigned drv_findings_errors(const struct drv_findings *f);
-// The exit status of a list: the class of its errors, K/D/A before R before others; 0 without errors.
+// The exit status of a list: the class of its errors, K/D/A before R before others; 0 without
+// errors.
 enum drv_exit drv_findings_exit(const struct drv_findings *f);
 json_t *drv_findings_to_json(const struct drv_findings *f);
 // Append a peer's findings; bounded; unknown ids are kept as they are.
