@@ -6,7 +6,7 @@
 #include "drover/mover.h"
 
 struct mv_timeline { // source, monotonic microseconds
-    int64_t begun, stopped, disks_done, sent, loaded, released, taken;
+    int64_t begun, stopped, paused, disks_done, sent, loaded, released, taken;
     double dst_take_ms, dst_resume_ms; // durations told by the destination
 };
 

@@ -56,12 +56,12 @@ static json_t *parts(const struct mv_job *job)
     // The source sees the take as one round trip; the destination tells how long it ran the guest's
     // start.
     double take = ms_between(t->released, t->taken) - t->dst_resume_ms;
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "stop", 0.0, "last_memory",
-                     ms_between(t->disks_done, t->sent), "device_state",
-                     ms_between(t->sent, t->loaded), "disk_flush",
-                     ms_between(t->stopped, t->disks_done), "release",
-                     ms_between(t->loaded, t->released), "take", take > 0 ? take : 0.0, "resume",
-                     t->dst_resume_ms, "announce", 0.0);
+    return json_pack(
+        "{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "stop", ms_between(t->stopped, t->paused),
+        "last_memory", ms_between(t->disks_done, t->sent), "device_state",
+        ms_between(t->sent, t->loaded), "disk_flush", ms_between(t->paused, t->disks_done),
+        "release", ms_between(t->loaded, t->released), "take", take > 0 ? take : 0.0, "resume",
+        t->dst_resume_ms, "announce", 0.0);
 }
 
 static json_t *error_json(const struct mv_job *job, const struct drv_err *err)

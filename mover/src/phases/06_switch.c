@@ -9,7 +9,7 @@
 
 #include <string.h>
 
-enum { POLL_MS = 5 };
+enum { POLL_MS = 5, HAND_OVER_MS = 30, MIRRORS_MS = 60 };
 
 static int finish_mirrors(struct mv_job *job, struct drv_err *err)
 {
@@ -57,13 +57,22 @@ static int wait_loaded(struct mv_job *job, struct drv_err *err)
     return reply ? 0 : -1;
 }
 
+// What the rest of the blackout should take: what is left of the memory at the rate seen, plus what
+// the hand-over and the end of the mirrors took when they were measured (docs/PHASES.md).
+static double predict_ms(const struct mv_job *job)
+{
+    const struct mv_migration *m = &job->memory;
+    double memory_ms = m->rate_bps ? (double)m->remaining_bytes * 1000 / (double)m->rate_bps : 0;
+    return memory_ms + HAND_OVER_MS + (mv_plan_moves_disks(&job->plan) ? MIRRORS_MS : 0);
+}
+
 static int src_start(struct mv_job *job, struct drv_err *err)
 {
     job->t.stopped = job->ports->qemu->stopped_at_us(job->ctx);
+    job->t.paused = mv_now_us(job);
     if (!job->t.stopped)
-        job->t.stopped = mv_now_us(job);
-    job->predicted_ms =
-        (double)(job->memory.expected_downtime_ms > 0 ? job->memory.expected_downtime_ms : 0);
+        job->t.stopped = job->t.paused;
+    job->predicted_ms = predict_ms(job);
     if (finish_mirrors(job, err) < 0)
         return -1;
     job->t.disks_done = mv_now_us(job);
