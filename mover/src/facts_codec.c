@@ -140,8 +140,8 @@ static int decode_list(const json_t *j, const char *key, void *base, size_t stri
 {
     const json_t *list = json_object_get(j, key);
     size_t n = json_array_size(list);
-    if (n > max)
-        return drv_err(err, DRV_EPEER, "facts: \"%s\" has more than %u entries", key, max);
+    if ((list && !json_is_array(list)) || n > max)
+        return drv_err(err, DRV_EPEER, "facts: \"%s\" is no list of at most %u entries", key, max);
     for (size_t i = 0; i < n; i++)
         if (decode(json_array_get(list, i), (char *)base + i * stride, f, err) < 0)
             return -1;
@@ -167,8 +167,9 @@ json_t *mv_facts_to_json(const struct mv_facts *f)
 
 static int addrs_from_json(const json_t *list, struct mv_facts *ret, struct drv_err *err)
 {
-    if (json_array_size(list) > MV_MAX_ADDRS)
-        return drv_err(err, DRV_EPEER, "facts: more than %d addresses", MV_MAX_ADDRS);
+    if ((list && !json_is_array(list)) || json_array_size(list) > MV_MAX_ADDRS)
+        return drv_err(err, DRV_EPEER, "facts: \"addresses\" is no list of at most %d",
+                       MV_MAX_ADDRS);
     for (size_t i = 0; i < json_array_size(list); i++) {
         const char *addr, *subnet;
         if (json_unpack(json_array_get(list, i), "[s, s]", &addr, &subnet) < 0 ||

@@ -226,6 +226,11 @@ static void stores(struct scene *s)
                             (unsigned long long)d->virtual_bytes,
                             (unsigned long long)df->virtual_bytes, s->dst->host);
     }
+    bool home_seen = false;
+    for (unsigned i = 0; i < s->plan->n_disks; i++)
+        home_seen = home_seen || !strcmp(s->plan->disks[i].to.store, s->plan->to_home_store);
+    if (!home_seen)
+        one_store(s, s->plan->to_home_store, NULL);
     for (unsigned i = 0; i < s->dst->n_stores; i++)
         space(s, &s->dst->stores[i]);
     for (unsigned i = 0; i < s->src->n_stores; i++) {

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { MAX_KEEP_S = 10 * 366 * 86400 };
+
 bool mv_plan_moves_disks(const struct mv_plan *p)
 {
     for (unsigned i = 0; i < p->n_disks; i++)
@@ -72,7 +74,24 @@ static int place_from_json(const json_t *j, const char *id, struct ss_disk *ret,
     return 0;
 }
 
-static int disk_from_json(const json_t *j, const struct ss_vmdef *def, struct mv_disk *ret,
+// The destination makes images where the plan says and runs the definition: they must be one.
+static int check_place(const struct mv_disk *d, const struct ss_disk *defined, struct drv_err *err)
+{
+    bool same = !strcmp(d->from.store, d->to.store) && !strcmp(d->from.path, d->to.path);
+    if (strcmp(d->id, defined->id) != 0)
+        return drv_err(err, DRV_EINVAL, "plan: disk \"%.64s\" stands where the definition has %s",
+                       d->id, defined->id);
+    if (strcmp(d->to.store, defined->store) != 0 || strcmp(d->to.path, defined->path) != 0 ||
+        d->to.format != defined->format)
+        return drv_err(err, DRV_EINVAL, "plan: disk %s goes where the definition does not have it",
+                       d->id);
+    if (d->moves ? !drv_uuid_valid(d->image_id) : !same || d->image_id[0])
+        return drv_err(err, DRV_EINVAL, "plan: disk %s: moves, places and image id do not fit",
+                       d->id);
+    return 0;
+}
+
+static int disk_from_json(const json_t *j, const struct ss_disk *defined, struct mv_disk *ret,
                           struct drv_err *err)
 {
     const char *id, *to_url, *image_id;
@@ -84,26 +103,27 @@ static int disk_from_json(const json_t *j, const struct ss_vmdef *def, struct mv
                        &id, "moves", &moves, "from", &from, "to", &to, "to_url", &to_url,
                        "virtual_bytes", &virtual_bytes, "image_id", &image_id) < 0)
         return drv_err(err, DRV_EINVAL, "plan: disks: %s", je.text);
-    const struct ss_disk *defined = ss_vmdef_disk(def, id);
-    if (!defined || virtual_bytes < 0)
-        return drv_err(err, DRV_EINVAL, "plan: disk \"%.64s\" is not in the definition", id);
+    if (virtual_bytes < 0)
+        return drv_err(err, DRV_EINVAL, "plan: disk \"%.64s\" has less than no bytes", id);
     ret->from = ret->to = *defined;
     ret->moves = moves;
     ret->virtual_bytes = (uint64_t)virtual_bytes;
     if (TAKE(ret->id, id) < 0 || TAKE(ret->to_url, to_url) < 0 || TAKE(ret->image_id, image_id) < 0)
         return -1;
-    return place_from_json(from, id, &ret->from, err) < 0 ? -1
-                                                          : place_from_json(to, id, &ret->to, err);
+    if (place_from_json(from, ret->id, &ret->from, err) < 0 ||
+        place_from_json(to, ret->id, &ret->to, err) < 0)
+        return -1;
+    return check_place(ret, defined, err);
 }
 
 static int disks_from_json(const json_t *j, struct mv_plan *ret, struct drv_err *err)
 {
-    if (!json_is_array(j) || json_array_size(j) > SS_MAX_DISKS)
-        return drv_err(err, DRV_EINVAL, "plan: \"disks\" must be an array of at most %d",
-                       SS_MAX_DISKS);
+    if (!json_is_array(j) || json_array_size(j) != ret->def.n_disks)
+        return drv_err(err, DRV_EINVAL, "plan: \"disks\" must be the definition's %u disks",
+                       ret->def.n_disks);
     ret->n_disks = (unsigned)json_array_size(j);
     for (unsigned i = 0; i < ret->n_disks; i++)
-        if (disk_from_json(json_array_get(j, i), &ret->def, &ret->disks[i], err) < 0)
+        if (disk_from_json(json_array_get(j, i), &ret->def.disks[i], &ret->disks[i], err) < 0)
             return -1;
     return 0;
 }
@@ -138,7 +158,8 @@ int mv_plan_from_json(const json_t *j, struct mv_plan *ret, struct drv_err *err)
         return drv_err(err, DRV_EINVAL, "plan: %s", je.text);
     if (schema != 1)
         return drv_err(err, DRV_EINVAL, "plan: schema %d is not known here", schema);
-    if (epoch < 1 || blackout < 1 || blackout > 600000 || bandwidth < 0 || keep < -1)
+    if (epoch < 1 || epoch == INT64_MAX || blackout < 1 || blackout > 600000 || bandwidth < 0 ||
+        keep < -1 || keep > MAX_KEEP_S)
         return drv_err(err, DRV_EINVAL, "plan: a number is out of its range");
     ret->epoch = (uint64_t)epoch;
     ret->max_blackout_ms = (uint32_t)blackout;
