@@ -39,7 +39,7 @@ static const struct ss_field disk_fields[] = {
     {"path", TEXT(ss_disk, path, ss_path_valid, SSI_PATH_TEXT)},
     {"format", ENUM(ss_disk, format, format_names)},
     {"bus", ENUM(ss_disk, bus, bus_names)},
-    {"pci_slot", UINT(ss_disk, pci_slot, 0, SSI_PCI_SLOT_MAX), .optional = true},
+    {"pci_addr", UINT(ss_disk, pci_slot, 0, SSI_PCI_SLOT_MAX), .optional = true},
     {"serial", TEXT(ss_disk, serial, ssi_serial_valid, SSI_SERIAL_TEXT), .optional = true},
     {"cache", ENUM(ss_disk, cache, cache_names), .optional = true},
     {.key = NULL}};
@@ -56,7 +56,7 @@ static const struct ss_field nic_fields[] = {
     {"mac", TEXT(ss_nic, mac, ssi_mac_valid, SSI_MAC_TEXT)},
     {"network", TEXT(ss_nic, network, ssi_bridge_valid, SSI_BRIDGE_TEXT)},
     {"model", TEXT(ss_nic, model, ssi_nic_model_valid, SSI_NIC_MODEL_TEXT)},
-    {"pci_slot", UINT(ss_nic, pci_slot, 1, SSI_PCI_SLOT_MAX)},
+    {"pci_addr", UINT(ss_nic, pci_slot, 1, SSI_PCI_SLOT_MAX)},
     {.key = NULL}};
 
 static const struct ss_field cpu_fields[] = {

@@ -120,7 +120,7 @@ static int check_disk(const struct ss_vmdef *def, unsigned i, struct drv_err *er
         return drv_err(err, DRV_EINVAL, "vm.json: a disk \"nvram\" needs \"firmware\": \"uefi\"");
     bool needs_slot = d->bus == SS_BUS_VIRTIO && !is_nvram;
     if (needs_slot != (d->pci_slot != 0))
-        return drv_err(err, DRV_EINVAL, "vm.json: disk \"%s\": pci_slot must be %s", d->id,
+        return drv_err(err, DRV_EINVAL, "vm.json: disk \"%s\": pci_addr must be %s", d->id,
                        needs_slot ? "1 to 30 for a virtio disk" : "0: only virtio disks have one");
     return 0;
 }

@@ -15,12 +15,12 @@ static const char good[] =
     "\"machine\":\"pc-q35-7.2\",\"accel\":\"tcg\",\"cpu\":{\"model\":\"qemu64\",\"vcpus\":2},"
     "\"memory_kib\":262152,\"firmware\":\"uefi\",\"rtc\":\"localtime\",\"disks\":["
     "{\"id\":\"disk0\",\"store\":\"smb1\",\"path\":\"web01/disk0.qcow2\",\"format\":\"qcow2\","
-    "\"bus\":\"virtio\",\"pci_slot\":4,\"serial\":\"W1\",\"cache\":\"writeback\"},"
+    "\"bus\":\"virtio\",\"pci_addr\":4,\"serial\":\"W1\",\"cache\":\"writeback\"},"
     "{\"id\":\"nvram\",\"store\":\"smb1\",\"path\":\"web01/nvram.raw\",\"format\":\"raw\","
     "\"bus\":\"virtio\"}],"
     "\"cdroms\":[{\"id\":\"cd0\"}],"
     "\"nics\":[{\"id\":\"nic0\",\"mac\":\"52:54:00:12:34:56\",\"network\":\"br0\","
-    "\"model\":\"virtio-net-pci\",\"pci_slot\":3}],"
+    "\"model\":\"virtio-net-pci\",\"pci_addr\":3}],"
     "\"graphics\":\"vnc\",\"autostart\":true,\"on_host_shutdown\":\"leave\",\"notes\":"
     "\"caf\u00e9\"}";
 
@@ -138,10 +138,10 @@ static void contradictions_are_refused(void **state)
 {
     (void)state;
     assert_says("nics/0/id", "\"disk0\"", "id \"disk0\" is used twice");
-    assert_says("nics/0/pci_slot", "4", "PCI slot 4 is used twice");
-    assert_says("disks/0/pci_slot", "0", "1 to 30");
-    assert_says("disks/0/pci_slot", "31", "to 30");
-    assert_says("disks/1/pci_slot", "9", "only virtio disks");
+    assert_says("nics/0/pci_addr", "4", "PCI slot 4 is used twice");
+    assert_says("disks/0/pci_addr", "0", "1 to 30");
+    assert_says("disks/0/pci_addr", "31", "to 30");
+    assert_says("disks/1/pci_addr", "9", "only virtio disks");
     assert_says("disks/1/path", "\"web01/disk0.qcow2\"", "one file");
     assert_says("firmware", "\"bios\"", "uefi");
     assert_says("cdroms/0/store", "\"smb1\"", "go together");
