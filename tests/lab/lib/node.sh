@@ -87,7 +87,8 @@ node_clock() {
     offset=$(clock_offset "$1")
     FAKE=()
     [[ $offset -ne 0 ]] || return 0
-    FAKE=(FAKETIME="$offset" FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1
+    # The fix that is forced off makes waits on the monotonic clock end at once (libfaketime 0.9.10).
+    FAKE=(FAKETIME="$offset" FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 FAKETIME_FORCE_MONOTONIC_FIX=0
         LD_PRELOAD="$FAKETIME_LIB${LD_PRELOAD:+:$LD_PRELOAD}"
         ASAN_OPTIONS="verify_asan_link_order=0${ASAN_OPTIONS:+:$ASAN_OPTIONS}")
 }
