@@ -56,8 +56,8 @@ static int teardown(void **state)
 {
     (void)state;
     ds_control_stop(control);
+    ds_thread_free(st.thread); // first, as an abandoned call may still use what done() frees
     ds_store_done(&st);
-    ds_thread_free(st.thread);
     static const char *const names[] = {"disk0.ctl", "qmp"};
     for (unsigned i = 0; i < 2; i++) {
         char path[108];
