@@ -142,12 +142,17 @@ int ss_proc_start(const struct ss_proc_spec *spec, struct drv_err *err)
 {
     if (!spec->image_url && !spec->record_url)
         return drv_err(err, DRV_EINVAL, "drover-store %s needs an image or a record", spec->name);
-    struct drv_err ignored = DRV_ERR_INIT;
-    struct ss_proc *old = ss_proc_connect(spec->dir, spec->name, &ignored);
+    struct drv_err why = DRV_ERR_INIT;
+    struct ss_proc *old = ss_proc_connect(spec->dir, spec->name, &why);
     if (old) {
         ss_proc_close(old);
         return drv_err(err, DRV_EEXIST, "drover-store %s/%s is running already", spec->dir,
                        spec->name);
+    }
+    if (why.code != DRV_EUNREACHABLE) { // it may be there: its files are not ours to remove
+        if (err)
+            *err = why;
+        return -1;
     }
     remove_files(spec->dir, spec->name);
     pid_t pid = spawn(spec, err);
@@ -189,7 +194,9 @@ int ss_proc_quit(struct ss_proc *p, bool force, struct drv_err *err)
     pid_t pid = read_pidfile(ss_proc_dir(p), ss_proc_name(p), &start);
     struct drv_err ask_err = DRV_ERR_INIT;
     int rc = ss_proc_ask(p, "quit", json_pack("{s:b}", "force", force), QUIT_MS, NULL, &ask_err);
-    if (rc < 0 && ask_err.code == DRV_ESTATE) {
+    // Without an answer and without a pid nothing says that it is gone.
+    bool unknown = pid <= 0 && ask_err.code != DRV_EUNREACHABLE;
+    if (rc < 0 && (ask_err.code == DRV_ESTATE || unknown)) {
         if (err)
             *err = ask_err;
         return -1;

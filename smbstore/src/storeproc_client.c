@@ -10,7 +10,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 64 * 1024, QUICK_MS = 5000, IO_MS = 45000, GRACE_MS = 5000 };
+enum { LINE_MAX_BYTES = 64 * 1024, QUICK_MS = 5000, IO_MS = 45000, GRACE_MS = 5000, CONNECT_S = 5 };
 
 struct ss_proc {
     char dir[108], name[SS_NAME_MAX];
@@ -51,9 +51,19 @@ static int connect_socket(struct ss_proc *p, struct drv_err *err)
     DRV_AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return drv_err_os(err, errno, "socket");
-    if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
-        return drv_err(err, DRV_EUNREACHABLE, "no drover-store at %s: %s", path,
-                       strerrordesc_np(errno));
+    // A process that was stopped accepts nobody, and once its queue is full connect() waits as
+    // well.
+    struct timeval patience = {.tv_sec = CONNECT_S};
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
+    if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
+        if (errno == ENOENT || errno == ECONNREFUSED)
+            return drv_err(err, DRV_EUNREACHABLE, "no drover-store at %s: %s", path,
+                           strerrordesc_np(errno));
+        if (errno == EAGAIN)
+            return drv_err(err, DRV_ETIMEDOUT, "drover-store %s/%s does not answer", p->dir,
+                           p->name);
+        return drv_err_os(err, errno, "connecting to drover-store at %s", path);
+    }
     p->fd = fd;
     p->len = 0;
     fd = -1;
@@ -220,7 +230,7 @@ int ss_proc_write_record(struct ss_proc *p, const struct ss_record *r, struct dr
 
 int ss_proc_promote(struct ss_proc *p, uint64_t epoch, struct drv_err *err)
 {
-    return ss_proc_ask(p, "promote", json_pack("{s:I}", "epoch", (json_int_t)epoch), QUICK_MS, NULL,
+    return ss_proc_ask(p, "promote", json_pack("{s:I}", "epoch", (json_int_t)epoch), IO_MS, NULL,
                        err);
 }
 

@@ -50,12 +50,14 @@ struct ss_proc_status {
 };
 
 // Start the process, detached (own session, survives droverd), observing: the image must exist and be
-// readable. Returns when both sockets answer. -1: nothing is left running. DRV_EEXIST: it runs already.
+// readable. Returns when both sockets answer. -1: nothing is left running. DRV_EEXIST: it runs already;
+// DRV_ETIMEDOUT: it does, but does not answer.
 int ss_proc_start(const struct ss_proc_spec *spec, struct drv_err *err);
 // Path of the NBD socket that QEMU connects to: "<dir>/<name>.nbd".
 void ss_proc_nbd_path(const char *dir, const char *name, char *out, size_t size);
 
 struct ss_proc; // a control connection
+// Waits 5 s for a process that does not accept (DRV_ETIMEDOUT); DRV_EUNREACHABLE: there is none.
 struct ss_proc *ss_proc_connect(const char *dir, const char *name, struct drv_err *err);
 void ss_proc_close(struct ss_proc *p); // closes the connection only; NULL allowed
 int ss_proc_status(struct ss_proc *p, struct ss_proc_status *ret, struct drv_err *err);
@@ -69,7 +71,8 @@ int ss_proc_hold_image(struct ss_proc *p, int timeout_ms, struct drv_err *err);
 // Both need the record held. read_record: ENOTFOUND: empty new file.
 int ss_proc_read_record(struct ss_proc *p, struct ss_record *ret, struct drv_err *err);
 // Write r (nonce set by the caller, counter by the process) into the other slot, flush, read back. Its
-// epoch is that of the record or one more, and while promoted exactly that. A record that is not
+// epoch is that of the record or one more, and while promoted exactly that; a record below the epoch at
+// which this process ran is a server that lost a durable write (DRV_EATTENTION). A record that is not
 // "running" ends promotion of this process's own image.
 // DRV_ETIMEDOUT/DRV_EUNREACHABLE: the outcome is unknown (rule 5).
 int ss_proc_write_record(struct ss_proc *p, const struct ss_record *r, struct drv_err *err);
@@ -93,7 +96,7 @@ int ss_proc_reopen(struct ss_proc *p, int timeout_ms, struct drv_err *err);
 // Patience of this process during a hand-over: requests fail after ms (rule 9); 0 = default.
 int ss_proc_set_patience(struct ss_proc *p, int ms, struct drv_err *err);
 // End the process: refuses while promoted unless force. Waits until it is gone; removes its files but
-// the log.
+// the log. A promoted process that is ended by a signal pauses its guest first.
 int ss_proc_quit(struct ss_proc *p, bool force, struct drv_err *err);
 
 // Read a record without holding it (shares everything): for show, take-over probes, preflight.
