@@ -39,14 +39,14 @@ static int run_read(struct ds_store *st, struct io_job *io)
     return 0;
 }
 
-// Writes that nobody may make are a bug somewhere: the first of each kind is logged.
+// Writes that nobody may make are a bug somewhere: logged, ever more rarely.
 static int refuse_write(struct ds_store *st, const struct io_job *io)
 {
     pthread_mutex_lock(&st->lock);
     bool lost = st->lost;
     uint64_t n = lost ? 0 : ++st->refused_writes;
     pthread_mutex_unlock(&st->lock);
-    if (n == 1 || (n && n % 1000 == 0))
+    if (n && (n & (n - 1)) == 0)
         drv_log(LOG_WARNING, "store.write.refused", F_INT("offset", io->offset),
                 F_INT("bytes", io->len), F_INT("count", n));
     return lost ? EIO : EPERM;

@@ -12,7 +12,7 @@
 #include <string.h>
 
 // A take-over probe of another host holds a file for an instant: refused opens are tried again.
-enum { BUSY_TRIES = 4, BUSY_WAIT_MS = 100, REOPEN_WAIT_MS = 250 };
+enum { BUSY_TRIES = 4, BUSY_WAIT_MS = 100, REOPEN_WAIT_MS = 250, LOG_EVERY_MS = 60000 };
 
 static void forget_handles(struct ds_store *st)
 {
@@ -99,7 +99,9 @@ static int open_checked(struct ds_store *st, const char *url, enum ds_mode mode,
         return -1;
     struct ds_file *f = NULL;
     int e = 0;
+    int64_t asked_ms = 0;
     for (int try = 1;; try++) {
+        asked_ms = drv_now_ms();
         e = st->be->open(st->session, url, mode, &f);
         bool again = drv_now_ms() < give_up_ms || (give_up_ms == 0 && try < BUSY_TRIES);
         if (e != EBUSY || !again || mode == DS_OBSERVE)
@@ -115,6 +117,8 @@ static int open_checked(struct ds_store *st, const char *url, enum ds_mode mode,
             st->be->close(st->session, f);
         return -1;
     }
+    if (mode != DS_OBSERVE)
+        ds_verified(st, asked_ms);
     *ret = f;
     return 0;
 }
@@ -136,15 +140,18 @@ int ds_open(struct ds_store *st, struct drv_err *err)
 
 int ds_lazy_image(struct ds_store *st)
 {
+    if (is_lost(st) || !st->conf->image_url)
+        return EIO;
     if (st->image && !st->session_dead)
         return 0;
-    if (!st->conf->image_url || is_lost(st))
-        return EIO;
     st->want_image = false;
     struct drv_err err = DRV_ERR_INIT;
     if (ds_open(st, &err) == 0)
         return 0;
-    drv_log_err(LOG_WARNING, "store.read.reopen", &err);
+    if (drv_now_ms() >= st->next_reopen_log_ms) {
+        drv_log_err(LOG_WARNING, "store.read.reopen", &err);
+        st->next_reopen_log_ms = drv_now_ms() + LOG_EVERY_MS;
+    }
     return EIO;
 }
 
@@ -222,12 +229,15 @@ int ds_promote(struct ds_store *st, uint64_t epoch, struct drv_err *err)
     if (check_epoch(st, epoch, err) < 0)
         return -1;
     pthread_mutex_lock(&st->lock);
+    // A QMP stop on its way now would hit the guest after it was resumed.
+    while (st->pausing)
+        pthread_cond_wait(&st->wake, &st->lock);
     bool ok = !st->lost; // the watch thread may have been quicker
     if (ok) {
         st->epoch = epoch;
         st->writable = st->conf->image_url != NULL;
         st->released = false;
-        st->verified_ms = drv_now_ms();
+        st->pause_wanted = false;
     }
     pthread_mutex_unlock(&st->lock);
     if (!ok)
@@ -280,6 +290,7 @@ int ds_release_image(struct ds_store *st, struct drv_err *err)
     st->image_held = false;
     st->released = true;
     st->epoch = 0;
+    st->pause_wanted = false;
     pthread_mutex_unlock(&st->lock);
     drv_log(LOG_NOTICE, "store.released", F_INT("epoch", st->last_epoch));
     return 0;
@@ -304,6 +315,7 @@ int ds_release_record(struct ds_store *st, struct drv_err *err)
     st->record_held = false;
     st->released = true;
     st->epoch = 0;
+    st->pause_wanted = false;
     pthread_mutex_unlock(&st->lock);
     return 0;
 }
@@ -318,7 +330,7 @@ int ds_drop(struct ds_store *st, struct drv_err *err)
     st->want_image = st->want_record = false;
     forget_handles(st);
     pthread_mutex_lock(&st->lock);
-    st->writable = st->lost = false;
+    st->writable = st->lost = st->pause_wanted = false;
     st->lost_reason[0] = '\0';
     pthread_mutex_unlock(&st->lock);
     return ds_open(st, err);
@@ -373,12 +385,8 @@ int ds_reopen(struct ds_store *st, int timeout_ms, struct drv_err *err)
     if (reopen_until(st, drv_now_ms() + timeout_ms * 9LL / 10, err) < 0)
         return -1;
     pthread_mutex_lock(&st->lock);
-    // A QMP stop on its way now would hit the guest after it was resumed.
-    while (st->pausing)
-        pthread_cond_wait(&st->wake, &st->lock);
     st->lost = false;
-    st->epoch = 0; // until promoted again
-    st->pause_wanted = false;
+    st->epoch = 0; // until promoted again; until then a guest that still runs is to be paused
     st->lost_reason[0] = '\0';
     pthread_mutex_unlock(&st->lock);
     drv_log(LOG_NOTICE, "store.reopened");

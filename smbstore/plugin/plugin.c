@@ -3,6 +3,7 @@
 // to data.c. The export is always announced writable with FLUSH and FUA, as NBD flags cannot change
 // after QEMU has connected; until promotion writes are refused.
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,12 +18,19 @@
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
-enum { SMB_TIMEOUT_MS = 20000, DEFAULT_STALL_S = 60, DEFAULT_VERIFY_S = 5, END_WAIT_MS = 3000 };
+enum {
+    SMB_TIMEOUT_MS = 20000,
+    DEFAULT_STALL_S = 60,
+    DEFAULT_VERIFY_S = 5,
+    END_WAIT_MS = 3000,
+    END_PAUSE_MS = 2000
+};
 
 static struct ds_conf conf = {.stall_s = DEFAULT_STALL_S, .verify_s = DEFAULT_VERIFY_S};
 static struct ds_store store;
 static struct ds_control *control;
 static struct ds_watch *watch;
+static atomic_bool quit_asked; // by droverd, which knows about the guest
 
 // --- parameters ---
 
@@ -79,6 +87,12 @@ static int write_pidfile(const char *path)
     return rc == 0 && rename(tmp, path) == 0 ? 0 : -1;
 }
 
+static void quit(void)
+{
+    atomic_store(&quit_asked, true);
+    nbdkit_shutdown();
+}
+
 // After nbdkit has forked: threads and libsmbclient do not survive a fork.
 static int after_fork(void)
 {
@@ -87,7 +101,7 @@ static int after_fork(void)
     if (thread) {
         ds_store_init(&store, &conf, ds_backend_smb(SMB_TIMEOUT_MS), thread);
         watch = ds_watch_start(&store, &err);
-        control = watch ? ds_control_start(&store, conf.control_path, nbdkit_shutdown, &err) : NULL;
+        control = watch ? ds_control_start(&store, conf.control_path, quit, &err) : NULL;
     }
     if (!control) {
         nbdkit_error("%s", err.msg);
@@ -114,6 +128,8 @@ static void cleanup(void)
         return;
     ds_control_stop(control);
     ds_watch_stop(watch);
+    if (!atomic_load(&quit_asked))
+        ds_pause_at_end(&store, END_PAUSE_MS);
     struct ds_job *job = ds_job_new(sizeof *job, run_done);
     if (!job)
         return;

@@ -38,11 +38,19 @@ static int check_held(struct ds_store *st, struct drv_err *err)
     return 0;
 }
 
-static void verified(struct ds_store *st)
+// The record never says less than the epoch at which this process ran: an older one, or none, is
+// that of a server that lost a durable write. Nobody may act on it.
+static int check_not_rolled_back(struct ds_store *st, struct drv_err *err)
 {
-    pthread_mutex_lock(&st->lock);
-    st->verified_ms = drv_now_ms();
-    pthread_mutex_unlock(&st->lock);
+    uint64_t now = st->have_record ? st->cur.epoch : 0;
+    if (now >= st->last_epoch)
+        return 0;
+    drv_err(err, DRV_EATTENTION,
+            "the file server lost a durable write: the owner record is at epoch %" PRIu64
+            ", this host ran at %" PRIu64,
+            now, st->last_epoch);
+    ds_lost(st, false, "%s", "the file server lost a durable write: the owner record went back");
+    return -1;
 }
 
 int ds_read_record(struct ds_store *st, struct ss_record *ret, struct drv_err *err)
@@ -50,12 +58,13 @@ int ds_read_record(struct ds_store *st, struct ss_record *ret, struct drv_err *e
     if (check_held(st, err) < 0)
         return -1;
     int e = 0;
+    int64_t asked_ms = drv_now_ms();
     int rc = load(st, &e, err);
     if (e)
         ds_call_failed(st, e, "reading the owner record");
-    if (rc < 0)
+    if (rc < 0 || check_not_rolled_back(st, err) < 0)
         return -1;
-    verified(st);
+    ds_verified(st, asked_ms);
     if (rc == 0)
         return drv_err(err, DRV_ENOTFOUND, "%s is empty: a new owner record", st->conf->record_url);
     *ret = st->cur;
@@ -124,21 +133,22 @@ int ds_write_record(struct ds_store *st, const struct ss_record *r, struct drv_e
             ds_call_failed(st, e, "reading the owner record");
         return -1;
     }
-    if (check_next(st, r, err) < 0)
+    if (check_not_rolled_back(st, err) < 0 || check_next(st, r, err) < 0)
         return -1;
     struct ss_record next = *r;
     next.write_counter = st->have_record ? st->cur.write_counter + 1 : 1;
     unsigned slot = st->have_record ? 1 - st->cur_slot : 0;
     uint8_t bytes[SS_RECORD_SLOT_BYTES];
+    int64_t asked_ms = drv_now_ms();
     if (ss_record_encode(&next, bytes, err) < 0 || write_slot(st, slot, bytes, err) < 0)
         return -1;
     st->cur = next;
     st->cur_slot = slot;
     st->have_record = true;
-    verified(st);
+    ds_verified(st, asked_ms);
     if (next.state != SS_REC_RUNNING) { // from here on nobody runs on these images
         pthread_mutex_lock(&st->lock);
-        st->writable = false;
+        st->writable = st->pause_wanted = false;
         st->epoch = 0;
         pthread_mutex_unlock(&st->lock);
         st->let_go = true;
@@ -152,7 +162,11 @@ int ds_write_record(struct ds_store *st, const struct ss_record *r, struct drv_e
 static bool verify_record(struct ds_store *st)
 {
     struct drv_err err = DRV_ERR_INIT;
-    uint64_t mine = st->have_record ? st->cur.epoch : 0;
+    pthread_mutex_lock(&st->lock);
+    uint64_t running = st->epoch;
+    pthread_mutex_unlock(&st->lock);
+    // After a write that failed half-way the record is not known, but where the guest runs is.
+    uint64_t mine = st->have_record ? st->cur.epoch : running;
     int e = 0;
     int rc = load(st, &e, &err);
     if (rc < 0) {
@@ -182,6 +196,7 @@ void ds_verify(struct ds_store *st)
     pthread_mutex_unlock(&st->lock);
     if (skip || st->session_dead)
         return;
+    int64_t asked_ms = drv_now_ms();
     if (st->want_record && st->record && !verify_record(st))
         return;
     struct ds_ident now;
@@ -193,5 +208,5 @@ void ds_verify(struct ds_store *st)
             return;
         }
     }
-    verified(st);
+    ds_verified(st, asked_ms);
 }

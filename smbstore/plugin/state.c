@@ -85,6 +85,14 @@ void ds_lost(struct ds_store *st, bool fenced, const char *fmt, ...)
             F_INT("pause", pause));
 }
 
+void ds_verified(struct ds_store *st, int64_t asked_ms)
+{
+    pthread_mutex_lock(&st->lock);
+    if (asked_ms > st->verified_ms)
+        st->verified_ms = asked_ms;
+    pthread_mutex_unlock(&st->lock);
+}
+
 bool ds_session_lost(int errnum)
 {
     switch (errnum) {

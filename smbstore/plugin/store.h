@@ -41,8 +41,9 @@ struct ds_store {
     bool have_record;               // cur is what the held record says
     struct ss_record cur;
     unsigned cur_slot;
-    uint64_t last_epoch; // highest promoted here
-    bool let_go;         // since then the handles were released on purpose, not lost
+    uint64_t last_epoch;        // highest promoted here
+    bool let_go;                // since then the handles were released on purpose, not lost
+    int64_t next_reopen_log_ms; // a guest that goes on reading must not fill the log
 
     pthread_mutex_t lock;
     pthread_cond_t wake; // the watch thread: pause wanted, or stopping
@@ -50,8 +51,10 @@ struct ds_store {
     bool writable; // promoted or filling
     uint64_t epoch;
     int64_t verified_ms;        // when the server last confirmed our handles
-    bool pause_wanted, pausing; // the guest must be paused; the watch thread is at it
-    int patience_ms;            // 0 = the stall deadline
+    bool pause_wanted, pausing; // the guest must be paused; the watch thread is at it. Ends with
+                                // the pause, with promotion, or when the guest is not ours any more
+    unsigned pause_failures;
+    int patience_ms; // 0 = the stall deadline
     uint64_t reads, writes, read_bytes, write_bytes, refused_writes;
     uint64_t size_bytes, volume_id, file_id; // copies for status
     char lost_reason[256];
@@ -59,7 +62,7 @@ struct ds_store {
 
 void ds_store_init(struct ds_store *st, const struct ds_conf *conf, const struct ds_backend *be,
                    struct ds_thread *thread);
-void ds_store_done(struct ds_store *st); // [smb] closes everything
+void ds_store_done(struct ds_store *st); // [smb], or after that thread has ended; closes everything
 
 // --- handles.c: acquiring and letting go. See storeproc.h for what each promises. ---
 int ds_open(struct ds_store *st,
@@ -87,6 +90,8 @@ void ds_status(struct ds_store *st, struct ss_proc_status *ret); // [any]
 // held.
 void ds_lost(struct ds_store *st, bool fenced, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+// [any] The server confirmed our handles in answer to something sent at asked_ms.
+void ds_verified(struct ds_store *st, int64_t asked_ms);
 // [smb] A call on an open handle failed: decides whether the session is gone. Returns true if it
 // is.
 bool ds_call_failed(struct ds_store *st, int errnum, const char *what);
@@ -102,5 +107,8 @@ int ds_data_flush(struct ds_store *st);
 struct ds_watch;
 struct ds_watch *ds_watch_start(struct ds_store *st, struct drv_err *err);
 void ds_watch_stop(struct ds_watch *w); // NULL allowed
+// The process ends though it is promoted, and not because droverd said so: the guest is paused, as
+// from now on nobody watches its record. After ds_watch_stop(); takes up to timeout_ms.
+void ds_pause_at_end(struct ds_store *st, int timeout_ms);
 
 #endif

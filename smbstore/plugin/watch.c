@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-enum { TICK_MS = 500, QMP_TIMEOUT_MS = 5000 };
+enum { TICK_MS = 500, QMP_TIMEOUT_MS = 5000, LOG_EVERY = 60 };
 
 struct ds_watch {
     pthread_t id;
@@ -36,11 +36,13 @@ static void pause_guest(struct ds_store *st)
     st->pausing = true;
     pthread_mutex_unlock(&st->lock);
     int rc = ds_qmp_stop(st->conf->qmp_path, QMP_TIMEOUT_MS, &err);
+    unsigned failures = rc == 0 ? 0 : st->pause_failures + 1;
     if (rc == 0)
         drv_log(LOG_NOTICE, "store.paused");
-    else
+    else if (failures % LOG_EVERY == 1) // a QEMU that has ended is tried for as long as we live
         drv_log_err(LOG_WARNING, "store.pause.failed", &err);
     pthread_mutex_lock(&st->lock);
+    st->pause_failures = failures;
     st->pausing = false;
     if (rc == 0)
         st->pause_wanted = false;
@@ -138,4 +140,19 @@ void ds_watch_stop(struct ds_watch *w)
     pthread_mutex_unlock(&w->st->lock);
     pthread_join(w->id, NULL);
     free(w);
+}
+
+void ds_pause_at_end(struct ds_store *st, int timeout_ms)
+{
+    const struct ds_conf *conf = st->conf;
+    pthread_mutex_lock(&st->lock);
+    bool guest_runs = st->epoch > 0 && conf->qmp_path && (conf->image_url || conf->guards_guest);
+    pthread_mutex_unlock(&st->lock);
+    if (!guest_runs)
+        return;
+    struct drv_err err = DRV_ERR_INIT;
+    if (ds_qmp_stop(conf->qmp_path, timeout_ms, &err) == 0)
+        drv_log(LOG_WARNING, "store.end.paused");
+    else
+        drv_log_err(LOG_WARNING, "store.pause.failed", &err);
 }

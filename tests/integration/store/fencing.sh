@@ -197,5 +197,15 @@ expect "it writes nothing" "*Input/output error*" io hv1 raw -c 'write 0 4k'
 expect "and ends cleanly" "" at hv1 quit
 expect "leaving nothing but its log" "disk0.log" ls "$WORK/hv1"
 
+echo "--- the holder is ended by a signal"
+expect "hv1 starts" "" start hv1 "qmp=$WORK/qmp"
+expect "hv1 holds the record" "" at hv1 hold-record
+expect "hv1 holds the image" "" at hv1 hold-image
+expect "hv1 reads" "state=running epoch=4 *" at hv1 read
+expect "hv1 commits" "" at hv1 write running 5 "$VM"
+expect "hv1 is promoted" "" at hv1 promote 5
+kill "$(cut -d' ' -f1 "$WORK/hv1/disk0.pid")"
+within 3000 "its guest is paused first" "*store.end.paused*" cat "$WORK/hv1/disk0.log"
+
 ((FAILED == 0)) || cat "$WORK"/hv?/disk0.log
 exit $((FAILED != 0))

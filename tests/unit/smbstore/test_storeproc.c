@@ -255,12 +255,12 @@ static void reopen_gives_held_and_the_same_epoch_only(void **state)
     drv_err_clear(&err);
     assert_int_equal(ds_reopen(&st, 1000, &err), 0);
     assert_int_equal(state_now(), SS_PS_HELD);
-    assert_false(st.pause_wanted);
     assert_int_equal(ds_data_write(&st, &byte, 1, 0), EPERM);
     assert_int_equal(ds_read_record(&st, &r, &err), 0);
     assert_int_equal(put(SS_REC_RUNNING, 2), DRV_OK);
     assert_int_equal(ds_promote(&st, 2, &err), -1);
     assert_int_equal(err.code, DRV_EATTENTION);
+    assert_true(st.pause_wanted);
 }
 
 static void reopen_refuses_another_file_in_place_of_the_image(void **state)
@@ -318,6 +318,72 @@ static void verification_fences_a_holder_that_was_overtaken(void **state)
     assert_int_equal(state_now(), SS_PS_LOST);
     assert_true(st.fenced);
     assert_true(st.pause_wanted);
+}
+
+// As after a write of the record that failed half-way: what it says is not known any more.
+static void verification_remembers_the_epoch_when_the_record_is_unknown(void **state)
+{
+    (void)state;
+    run_at(2);
+    st.have_record = false;
+    other_host_writes(1);
+    ds_verify(&st);
+    assert_int_equal(state_now(), SS_PS_LOST);
+    assert_false(st.fenced);
+}
+
+static void record_that_went_back_is_never_built_upon(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_record r;
+    run_at(3);
+    fake_sever();
+    ds_verify(&st);
+    other_host_writes(2);
+    assert_int_equal(ds_reopen(&st, 1000, &err), 0);
+    assert_int_equal(put(SS_REC_RUNNING, 3), DRV_EATTENTION);
+    assert_int_equal(state_now(), SS_PS_LOST);
+    assert_int_equal(ds_reopen(&st, 1000, &err), 0);
+    assert_int_equal(ds_read_record(&st, &r, &err), -1);
+    assert_int_equal(err.code, DRV_EATTENTION);
+    drv_err_clear(&err);
+    fake.record.size = 0; // the same for one that is gone
+    assert_int_equal(ds_reopen(&st, 1000, &err), 0);
+    assert_int_equal(put(SS_REC_RUNNING, 3), DRV_EATTENTION);
+}
+
+// The monitor did not answer in time, the session is back: only the record may let the guest run
+// on.
+static void guest_not_paused_yet_still_is_after_a_reopen_until_promoted(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_record r;
+    run_at(1);
+    fake_sever();
+    ds_verify(&st);
+    assert_true(st.pause_wanted);
+    assert_int_equal(ds_reopen(&st, 1000, &err), 0);
+    assert_true(st.pause_wanted);
+    assert_int_equal(ds_read_record(&st, &r, &err), 0);
+    assert_int_equal(ds_promote(&st, 1, &err), 0);
+    assert_false(st.pause_wanted);
+}
+
+static void only_the_servers_answer_postpones_the_stall(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    hold_all();
+    assert_int_equal(put(SS_REC_RUNNING, 1), DRV_OK);
+    assert_true(st.verified_ms > 0);
+    st.verified_ms -= 10000; // ten seconds pass in silence
+    int64_t before = st.verified_ms;
+    assert_int_equal(ds_promote(&st, 1, &err), 0);
+    assert_int_equal(st.verified_ms, before);
+    ds_verify(&st);
+    assert_true(st.verified_ms > before);
 }
 
 static void running_vm_keeps_its_epoch(void **state)
@@ -419,6 +485,10 @@ int main(void)
         T(higher_epoch_fences_for_good),
         T(verification_sees_an_epoch_that_moved_either_way),
         T(verification_fences_a_holder_that_was_overtaken),
+        T(verification_remembers_the_epoch_when_the_record_is_unknown),
+        T(record_that_went_back_is_never_built_upon),
+        T(guest_not_paused_yet_still_is_after_a_reopen_until_promoted),
+        T(only_the_servers_answer_postpones_the_stall),
         T(running_vm_keeps_its_epoch),
         T(verification_sees_a_damaged_record),
         T(unanswered_record_write_is_unknown_until_read_again),

@@ -281,6 +281,46 @@ static void stuck_server_pauses_an_idle_guest_at_the_stall_deadline(void **state
     st.epoch = 0;
 }
 
+static void ending_while_promoted_pauses_the_guest(void **state)
+{
+    (void)state;
+    char path[108];
+    struct fake_qemu q = {.mute = false};
+    qemu_start(&q, path);
+    conf.qmp_path = path;
+    ds_pause_at_end(&st, 1000);
+    assert_int_equal(q.stops, 0); // nothing runs on us
+    st.epoch = 1;
+    ds_pause_at_end(&st, 1000);
+    st.epoch = 0;
+    qemu_end(&q);
+    assert_int_equal(q.stops, 1);
+}
+
+// A drover-store that was stopped (SIGSTOP) never accepts; its queue fills up with our own
+// attempts.
+static void process_that_accepts_nobody_is_not_waited_for_and_not_replaced(void **state)
+{
+    (void)state;
+    char path[108];
+    path_of("mute.ctl", path);
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    strcpy(sa.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM, 0);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    assert_int_equal(listen(fd, 0), 0);
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_proc *queued = ss_proc_connect(dir, "mute", &err);
+    assert_non_null(queued);
+    struct ss_proc_spec spec = {.dir = dir, .name = "mute", .record_url = FAKE_RECORD};
+    assert_int_equal(ss_proc_start(&spec, &err), -1);
+    assert_int_equal(err.code, DRV_ETIMEDOUT);
+    assert_int_equal(access(path, F_OK), 0);
+    ss_proc_close(queued);
+    close(fd);
+    unlink(path);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -293,6 +333,8 @@ int main(void)
         T(quit_is_refused_while_promoted),
         T(silent_monitor_is_given_up_in_time),
         T(stuck_server_pauses_an_idle_guest_at_the_stall_deadline),
+        T(ending_while_promoted_pauses_the_guest),
+        T(process_that_accepts_nobody_is_not_waited_for_and_not_replaced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
