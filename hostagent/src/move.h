@@ -78,6 +78,13 @@ struct ha_move_request {
     bool keep_source_set;
 };
 int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err);
+// "hv2" becomes "hv2.example.lan" by this host's own domain.
+void ha_complete_name(const char *fqdn, const char *to, char *ret, size_t size);
+// Where a disk goes: pure. target: the store asked for, NULL = no word about it; target_url: its
+// URL as this host knows it, "" = not known here.
+int ha_place_disk(const struct ss_disk *from, const char *from_url, const char *vm,
+                  const char *target, const char *target_url, struct mv_disk *ret,
+                  struct drv_err *err);
 // Build the plan for a locked VM. user: principal.
 int ha_move_plan(struct ha_vm *vm, const struct ha_move_request *rq, const char *user,
                  struct mv_plan *ret, struct drv_err *err);

@@ -2,6 +2,7 @@
 // Facts that this host knows about itself with regard to a plan; the mover's rules judge them.
 #include "move.h"
 
+#include "subnet.h"
 #include "tap.h"
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -13,43 +14,6 @@
 
 // --- migration networks ---
 
-struct subnet {
-    char text[64];
-    int family;
-    unsigned char addr[16];
-    unsigned bits;
-};
-
-static bool parse_subnet(const char *item, struct subnet *ret)
-{
-    char host[64];
-    DRV_COPY(ret->text, item);
-    DRV_COPY(host, item);
-    char *slash = strchr(host, '/');
-    if (!slash)
-        return false;
-    *slash = '\0';
-    ret->bits = (unsigned)strtoul(slash + 1, NULL, 10);
-    ret->family = strchr(host, ':') ? AF_INET6 : AF_INET;
-    return inet_pton(ret->family, host, ret->addr) == 1 &&
-           ret->bits <= (ret->family == AF_INET ? 32 : 128);
-}
-
-static bool in_subnet(const struct subnet *s, const struct sockaddr *sa)
-{
-    const unsigned char *a;
-    if (!sa || sa->sa_family != s->family)
-        return false;
-    if (s->family == AF_INET)
-        a = (const unsigned char *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr;
-    else
-        a = (const unsigned char *)&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
-    unsigned whole = s->bits / 8, rest = s->bits % 8;
-    if (memcmp(a, s->addr, whole) != 0)
-        return false;
-    return !rest || ((a[whole] ^ s->addr[whole]) & (0xff00 >> rest) & 0xff) == 0;
-}
-
 static void addresses(const char *networks, struct mv_facts *f)
 {
     struct ifaddrs *all = NULL;
@@ -58,17 +22,14 @@ static void addresses(const char *networks, struct mv_facts *f)
         return;
     DRV_COPY(copy, networks);
     for (char *item = strtok_r(copy, ", ", &save); item; item = strtok_r(NULL, ", ", &save)) {
-        struct subnet s;
-        if (!parse_subnet(item, &s))
+        struct ha_subnet s;
+        if (ha_subnet_parse(item, &s, NULL) < 0)
             continue;
         for (struct ifaddrs *i = all; i && f->n_addrs < MV_MAX_ADDRS; i = i->ifa_next) {
-            if (!in_subnet(&s, i->ifa_addr) || !(i->ifa_flags & IFF_UP))
+            if (!ha_subnet_has(&s, i->ifa_addr) || !(i->ifa_flags & IFF_UP))
                 continue;
-            const void *a =
-                s.family == AF_INET
-                    ? (const void *)&((struct sockaddr_in *)(void *)i->ifa_addr)->sin_addr
-                    : (const void *)&((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_addr;
-            inet_ntop(s.family, a, f->addrs[f->n_addrs], sizeof f->addrs[0]);
+            inet_ntop(s.family, ha_sockaddr_ip(i->ifa_addr), f->addrs[f->n_addrs],
+                      sizeof f->addrs[0]);
             DRV_COPY(f->subnets[f->n_addrs++], s.text);
         }
     }

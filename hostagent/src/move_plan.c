@@ -36,10 +36,9 @@ int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struc
     return 0;
 }
 
-// "hv2" becomes "hv2.example.lan" by this host's own domain.
-static void complete_name(const struct ha *ha, const char *to, char *ret, size_t size)
+void ha_complete_name(const char *fqdn, const char *to, char *ret, size_t size)
 {
-    const char *domain = strchr(ha->fqdn, '.');
+    const char *domain = strchr(fqdn, '.');
     if (strchr(to, '.') || !domain)
         drv_copy(ret, size, to);
     else
@@ -51,39 +50,56 @@ static bool is_smb_url(const char *url)
     return !strncmp(url, "smb://", 6);
 }
 
+// The store that the request names for a disk; NULL: it says nothing about it.
+static const char *wanted_store(const struct ha_move_request *rq, const char *disk)
+{
+    const char *store = json_string_value(json_object_get(rq->disks, disk));
+    if (!store && rq->storage[0] && strcmp(rq->storage, "keep") != 0)
+        store = rq->storage;
+    return store;
+}
+
+int ha_place_disk(const struct ss_disk *from, const char *from_url, const char *vm,
+                  const char *target, const char *target_url, struct mv_disk *ret,
+                  struct drv_err *err)
+{
+    memset(ret, 0, sizeof *ret);
+    DRV_COPY(ret->id, from->id);
+    ret->from = ret->to = *from;
+    // Local disks without a word about them stay, which preflight then refuses with the remedy.
+    const char *store = target ? target : from->store;
+    bool stays = !strcmp(store, from->store) && is_smb_url(from_url);
+    ret->moves = target && !stays;
+    DRV_COPY(ret->to.store, store);
+    // A store that this host does not know may well be a local one of the destination.
+    if (is_smb_url(target_url))
+        DRV_COPY(ret->to_url, target_url);
+    if (!ret->moves)
+        return 0;
+    drv_uuid_new(ret->image_id);
+    if (ret->to_url[0])
+        ret->to.format = SS_QCOW2;
+    if (snprintf(ret->to.path, sizeof ret->to.path, "%s/%s.%s", vm, from->id,
+                 ret->to.format == SS_QCOW2 ? "qcow2" : "raw") >= (int)sizeof ret->to.path)
+        return drv_err(err, DRV_EINVAL, "the path of disk %s is too long", from->id);
+    return 0;
+}
+
 static int plan_disk(struct ha *ha, const struct ss_vmdef *def, unsigned i,
                      const struct ha_move_request *rq, struct mv_disk *ret, struct drv_err *err)
 {
     const struct ss_disk *from = &def->disks[i];
-    char from_url[HA_URL_MAX];
+    char from_url[HA_URL_MAX], target_url[HA_URL_MAX];
     struct drv_err none = DRV_ERR_INIT;
-    const char *target = json_string_value(json_object_get(rq->disks, from->id));
-    if (!target)
-        target = rq->storage[0] && strcmp(rq->storage, "keep") != 0 ? rq->storage : from->store;
-    if (!drv_name_valid(target, SS_NAME_MAX - 1))
+    const char *target = wanted_store(rq, from->id);
+    if (target && !drv_name_valid(target, SS_NAME_MAX - 1))
         return drv_err(err, DRV_EINVAL, "\"%.64s\" is not a store's name", target);
-    DRV_COPY(ret->id, from->id);
-    ret->from = ret->to = *from;
     if (ha_store_url(ha, from->store, from_url, sizeof from_url, err) < 0)
         return -1;
-    DRV_COPY(ret->to.store, target);
-    // A store that this host does not know may well be a local one of the destination.
-    if (ha_store_url(ha, target, ret->to_url, sizeof ret->to_url, &none) < 0 ||
-        !is_smb_url(ret->to_url))
-        ret->to_url[0] = '\0';
-    bool stays = !strcmp(target, from->store) && is_smb_url(from_url);
-    // Local disks without a word about them stay, which preflight then refuses with the remedy.
-    bool named = json_object_get(rq->disks, from->id) ||
-                 (rq->storage[0] && strcmp(rq->storage, "keep") != 0);
-    ret->moves = !stays && named;
-    if (ret->moves) {
-        drv_uuid_new(ret->image_id);
-        if (ret->to_url[0])
-            ret->to.format = SS_QCOW2;
-        if (snprintf(ret->to.path, sizeof ret->to.path, "%s/%s.%s", def->name, from->id,
-                     ret->to.format == SS_QCOW2 ? "qcow2" : "raw") >= (int)sizeof ret->to.path)
-            return drv_err(err, DRV_EINVAL, "the path of disk %s is too long", from->id);
-    }
+    if (ha_store_url(ha, target ? target : from->store, target_url, sizeof target_url, &none) < 0)
+        target_url[0] = '\0';
+    if (ha_place_disk(from, from_url, def->name, target, target_url, ret, err) < 0)
+        return -1;
     struct ss_store *st = ha_store_open(ha, from->store, NULL, err);
     struct ss_image_info info = {0};
     int rc = st ? ss_image_info(st, from->path, from->format, &info, err) : -1;
@@ -97,12 +113,13 @@ static int check_disk_names(const struct ha_move_request *rq, const struct ss_vm
 {
     const char *id;
     json_t *store;
-    json_object_foreach(
-        (json_t *)rq->disks, id,
-        store) if (!ss_vmdef_disk(def, id) ||
-                   !json_is_string(store)) return drv_err(err, DRV_EINVAL,
-                                                          "VM %s has no disk \"%.64s\"", def->name,
-                                                          id);
+    json_object_foreach((json_t *)rq->disks, id, store)
+    {
+        if (!ss_vmdef_disk(def, id))
+            return drv_err(err, DRV_EINVAL, "VM %s has no disk \"%.64s\"", def->name, id);
+        if (!json_is_string(store))
+            return drv_err(err, DRV_EINVAL, "disks: %s: the store must be a name", id);
+    }
     return 0;
 }
 
@@ -136,7 +153,7 @@ int ha_move_plan(struct ha_vm *vm, const struct ha_move_request *rq, const char 
     drv_uuid_new(ret->move);
     DRV_COPY(ret->user, user);
     DRV_COPY(ret->from, ha->fqdn);
-    complete_name(ha, rq->to, ret->to, sizeof ret->to);
+    ha_complete_name(ha->fqdn, rq->to, ret->to, sizeof ret->to);
     if (!strcmp(ret->to, ret->from))
         return drv_err(err, DRV_EINVAL, "VM %s is on %s already", vm->def.name, ret->to);
     ret->def = vm->def;

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "subnet.h"
 
 const struct drv_option ha_conf_options[] = {
     {"host", DRV_OPT_STRING, 0, 255, "", NULL, NULL, false,
@@ -42,9 +43,8 @@ const struct drv_option ha_conf_options[] = {
 
 static int check_subnet(const char *item, struct drv_err *err)
 {
-    if (!strchr(item, '/'))
-        return drv_err(err, DRV_EINVAL, "\"%s\" is not a network such as 10.0.1.0/24", item);
-    return 0;
+    struct ha_subnet s;
+    return ha_subnet_parse(item, &s, err);
 }
 
 static int check_roles(const char *value, struct drv_err *err)
