@@ -108,6 +108,11 @@ static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_m
         return NULL;
     bool both = ask_destination(ctx, plan, &facts[1], &skew_ms, &f, err);
     if (both || err->code == DRV_OK) {
+        char addr[64];
+        struct drv_err why = DRV_ERR_INIT;
+        if (both && mv_common_network(&facts[0], &facts[1], addr) == 0 &&
+            ha_move_reach(ctx->ha, addr, &why) < 0)
+            DRV_COPY(facts[0].unreachable, why.msg);
         mv_judge(plan, &facts[0], both ? &facts[1] : NULL, skew_ms, &f);
         ret = json_pack("{s:o, s:o}", "findings", drv_findings_to_json(&f), "prediction",
                         prediction(plan, &facts[0]));

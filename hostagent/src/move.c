@@ -266,6 +266,12 @@ static int host_facts(void *ctx, struct mv_facts *ret, struct drv_err *err)
     return ha_facts(m->ha, &m->plan, m->source ? m->vm : NULL, m->user, ret, err);
 }
 
+static int host_reach(void *ctx, const char *addr, struct drv_err *err)
+{
+    struct ha_move *m = ctx;
+    return ha_move_reach(m->ha, addr, err);
+}
+
 struct reserve_call {
     struct ha_move *m;
     struct drv_err *err;
@@ -431,6 +437,7 @@ static const struct mv_journal_ports journal_ports = {
 static const struct mv_peer_ports peer_ports = {
     .enter = peer_enter, .undo = peer_undo, .status = peer_status};
 static const struct mv_host_ports host_ports = {.facts = host_facts,
+                                                .reach = host_reach,
                                                 .reserve = reserve,
                                                 .unreserve = unreserve,
                                                 .progress = progress,

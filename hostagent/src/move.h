@@ -100,6 +100,9 @@ struct drv_client *ha_channel_open(struct ha *ha, const char *to, struct ha_peer
 int ha_facts(struct ha *ha, const struct mv_plan *plan, struct ha_vm *vm, struct ha_peer *user,
              struct mv_facts *ret, struct drv_err *err);
 
+// Does the migration address of another host answer?
+int ha_move_reach(struct ha *ha, const char *addr, struct drv_err *err);
+
 // --- move_qemu.c, move_store.c ---
 extern const struct mv_qemu_ports ha_move_qemu_ports;
 extern const struct mv_store_ports ha_move_store_ports;

@@ -2,8 +2,11 @@
 // Facts that this host knows about itself with regard to a plan; the mover's rules judge them.
 #include "move.h"
 
+#include "reach.h"
 #include "subnet.h"
 #include "tap.h"
+
+enum { REACH_TIMEOUT_MS = 2000 };
 #include <arpa/inet.h>
 #include <ifaddrs.h>
 #include <net/if.h>
@@ -217,6 +220,13 @@ static void running_vm(struct ha_vm *vm, const struct mv_plan *plan, struct mv_f
     f->record_ours =
         vm->run.owner && ha_owner_verify(vm->run.owner, vm->run.qemu->instance, &err) == 0;
     DRV_COPY(f->record_error, vm->run.owner ? err.msg : "its drover-stores are not attached");
+}
+
+int ha_move_reach(struct ha *ha, const char *addr, struct drv_err *err)
+{
+    struct ha_settings s;
+    ha_settings_get(ha, &s);
+    return ha_reach(addr, s.data_port_first, REACH_TIMEOUT_MS, err);
 }
 
 int ha_facts(struct ha *ha, const struct mv_plan *plan, struct ha_vm *vm, struct ha_peer *user,

@@ -279,6 +279,10 @@ static void networks(struct scene *s)
         drv_finding_add(s->out, "N02", s->dst->host,
                         "%s and %s have no migration network in common", s->src->host,
                         s->dst->host);
+    else if (s->src->unreachable[0])
+        drv_finding_add(s->out, "N03", s->src->host,
+                        "%s does not reach %s on the migration network: %s", s->src->host, addr,
+                        s->src->unreachable);
     else
         drv_finding_add_as(s->out, DRV_SEV_OK, "N02", s->dst->host,
                            "memory and disks go over the migration network to %s", addr);

@@ -66,6 +66,8 @@ struct mv_facts {
     char record_error[256];
     char other_move[DRV_UUID_LEN]; // a move of this VM under way
     char host_device[64];          // a passed-through device, "" = none
+    // Source only, asked once both sides' addresses are known; not on the wire.
+    char unreachable[256]; // why the destination's migration address does not answer, "" = it does
 };
 
 json_t *mv_facts_to_json(const struct mv_facts *f);

@@ -136,6 +136,8 @@ struct mv_store_ports {
 
 struct mv_host_ports {
     int (*facts)(void *job, struct mv_facts *ret, struct drv_err *err);
+    // Does addr, on the migration network, answer this host at all? Says nothing about a port.
+    int (*reach)(void *job, const char *addr, struct drv_err *err);
     int (*reserve)(void *job, struct drv_err *err); // slot, memory, journal row on this host
     int (*unreserve)(void *job, struct drv_err *err);
     void (*progress)(void *job, const struct mv_progress *p); // publish a snapshot

@@ -44,6 +44,16 @@ static int refuse(const struct drv_findings *f, struct drv_err *err)
     return 0;
 }
 
+// The one fact that needs both sides: does the destination's migration address answer this host?
+static void ask_network(struct mv_job *job, struct mv_facts *src, const struct mv_facts *dst)
+{
+    char addr[64];
+    struct drv_err why = DRV_ERR_INIT;
+    if (mv_common_network(src, dst, addr) == 0 &&
+        job->ports->host->reach(job->ctx, addr, &why) < 0)
+        DRV_COPY(src->unreachable, why.msg);
+}
+
 static int src_start(struct mv_job *job, struct drv_err *err)
 {
     struct mv_facts *facts = drv_xcalloc(2, sizeof *facts);
@@ -54,6 +64,7 @@ static int src_start(struct mv_job *job, struct drv_err *err)
     if (rc == 0)
         rc = destination_facts(job, &facts[1], &skew_ms, err);
     if (rc == 0) {
+        ask_network(job, &facts[0], &facts[1]);
         mv_judge(&job->plan, &facts[0], &facts[1], skew_ms, &findings);
         rc = refuse(&findings, err);
     }

@@ -694,6 +694,12 @@ static int write_definition(void *ctx, struct drv_err *err)
 
 // --- host ---
 
+static int reach(void *ctx, const char *addr, struct drv_err *err)
+{
+    (void)ctx, (void)addr, (void)err;
+    return 0; // what comes of a network that does not answer is test_judge.c's
+}
+
 static int facts(void *ctx, struct mv_facts *ret, struct drv_err *err)
 {
     struct fake_side *s = ctx;
@@ -797,6 +803,7 @@ static const struct mv_store_ports store_ports = {
 };
 static const struct mv_host_ports host_ports = {
     .facts = facts,
+    .reach = reach,
     .reserve = reserve,
     .unreserve = unreserve,
     .progress = progress,

@@ -200,6 +200,10 @@ static void no_common_network(struct scene *s)
 {
     DRV_COPY(s->src.subnets[0], "10.0.2.0/24");
 }
+static void dead_network(struct scene *s)
+{
+    DRV_COPY(s->src.unreachable, "10.0.1.2 does not answer within 2000 ms");
+}
 static void clock_error(struct scene *s)
 {
     s->skew_ms = -300000;
@@ -264,6 +268,7 @@ static const struct {
     {"S06", DRV_SEV_ERROR, 1, 0, dst_arbiter_away, "cannot reach"},
     {"N01", DRV_SEV_ERROR, 1, 0, no_bridge, "br0"},
     {"N02", DRV_SEV_ERROR, 1, 0, no_common_network, "in common"},
+    {"N03", DRV_SEV_ERROR, 0, 0, dead_network, "does not answer"},
     {"T01", DRV_SEV_ERROR, 1, 0, clock_error, "300 s"},
     {"T02", DRV_SEV_WARNING, 1, 0, clock_warning, "60 s"},
 };
