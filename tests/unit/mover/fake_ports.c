@@ -80,6 +80,14 @@ static unsigned bit_of(const struct fake *f, const struct mv_disk *d)
 
 // --- journal ---
 
+static bool has_begun(const struct fake_side *s, const char *phase)
+{
+    for (unsigned i = 0; i < s->n_began; i++)
+        if (!strcmp(s->began[i], phase))
+            return true;
+    return false;
+}
+
 static int phase_begin(void *ctx, const char *phase, bool undo, struct drv_err *err)
 {
     struct fake_side *s = ctx;
@@ -95,6 +103,11 @@ static int phase_begin(void *ctx, const char *phase, bool undo, struct drv_err *
     row->ok = fault == F_NONE;
     if (fault != F_NONE)
         s->f->failed_journal = true;
+    if (!has_begun(s, phase)) {
+        if (undo)
+            fake_bad(s->f, "undo of %s, which never began", phase);
+        DRV_COPY(s->began[s->n_began++], phase);
+    }
     if (undo && s->n_undone < DRV_ARRAY_LEN(s->undone))
         s->undone[s->n_undone++] = *row;
     if (undo && s->f->committed)
@@ -281,7 +294,7 @@ static int peer_status(void *ctx, char *ret_word, size_t size, struct drv_err *e
                        : d->taking                     ? "taking"
                        : d->journalled                 ? "open"
                                                        : "unknown";
-    return drv_copy(ret_word, size, f->taking_forever ? "taking" : word);
+    return drv_copy(ret_word, size, f->says_taking-- > 0 ? "taking" : word);
 }
 
 // --- QEMU: disks ---
@@ -457,6 +470,8 @@ static int incoming_start(void *ctx, struct mv_endpoints *ret, struct drv_err *e
 {
     struct fake_side *s = ctx;
     ACT(s, "incoming_start", {
+        if (!s->reserved || !s->f->side[SRC].reserved)
+            fake_bad(s->f, "incoming QEMU without a reservation");
         if (!s->stores_open || strcmp(ret->addr, "10.0.1.2") != 0)
             fake_bad(s->f, "incoming QEMU without stores or address");
         s->qemu = Q_INCOMING;
@@ -502,6 +517,8 @@ static int cont(void *ctx, struct drv_err *err)
         struct fake *f = s->f;
         if (f->rec.host != s->me || f->rec.state != R_RUNNING || f->rec.held_by != s->me)
             fake_bad(f, "cont without the epoch");
+        if (f->gate_shut)
+            return drv_err(err, DRV_ESTATE, "this host may not run the VM");
         if (s->qemu == Q_INCOMING)
             fake_bad(f, "cont before the memory is loaded");
         s->qemu = Q_RUNNING;
@@ -560,6 +577,8 @@ static int close_stores(void *ctx, struct drv_err *err)
 {
     struct fake_side *s = ctx;
     ACT(s, "close_stores", {
+        if (s->f->close_fails && s->me == DST)
+            return drv_err(err, DRV_EIO, "drover-store does not end");
         s->stores_open = false;
         if (s->f->rec.held_by == s->me)
             s->f->rec.held_by = NOBODY;
@@ -664,9 +683,12 @@ static int take_back(void *ctx, struct drv_err *err)
     }
     if (f->rec.held_by == DST)
         return drv_err(err, DRV_EBUSY, "the record is held");
+    if (f->has_taken_back)
+        fake_bad(f, "taken back twice");
     if (f->rec.state == R_RELEASED)
         write_epoch(f, SRC);
     f->rec.held_by = SRC;
+    f->has_taken_back = fault == F_NONE;
     return fault == F_AFTER ? -1 : 1;
 }
 
@@ -708,6 +730,8 @@ static int facts(void *ctx, struct mv_facts *ret, struct drv_err *err)
         clock_gettime(CLOCK_REALTIME, &now); // the skew is judged by it
         scene_facts(&s->f->plan, s->me == SRC, ret);
         ret->wall_ms = (int64_t)now.tv_sec * 1000;
+        if (s->f->spoil)
+            s->f->spoil(ret, s->me == SRC);
     });
 }
 

@@ -43,6 +43,8 @@ struct fake_side {
     struct fake_row undone[16]; // in the order of their undo
     unsigned n_undone;
     bool taking, refused, over, ended_failed;
+    char began[16][16]; // phases, in the order of their first begin
+    unsigned n_began;
 };
 
 struct fake {
@@ -80,7 +82,10 @@ struct fake {
     int take_backs_unknown; // so many take_back say "cannot be told"
     bool release_only_says; // release fails, may have written, has not
     bool never_loads, never_sends;
-    int taking_forever; // status says "taking", whatever is true
+    int says_taking;             // so many answers about the state are "taking"
+    bool gate_shut, close_fails; // destination: every cont, every close_stores fails
+    void (*spoil)(struct mv_facts *facts, bool source);
+    bool has_taken_back;
     int slow_ms;        // how long release takes
     unsigned cancel_at; // cancel before this call
     int cancel_rc;

@@ -269,7 +269,7 @@ static void a_peer_that_says_taking_for_ever_does_not_stop_the_record(void **sta
     (void)state;
     struct fake *f = fake_new(false);
     f->commit_refused = true; // its word is lost, and its agent comes back without a memory
-    f->taking_forever = 30;
+    f->says_taking = 1000;
     fake_run(f);
     fake_assert_end(f);
     assert_int_equal(f->result, MV_FAILED);
@@ -277,10 +277,24 @@ static void a_peer_that_says_taking_for_ever_does_not_stop_the_record(void **sta
     fake_free(f);
 }
 
+static void lose_take(struct fake *f, const char *name)
+{
+    if (strcmp(name, "src.enter take ") != 0)
+        return;
+    f->fail_at = f->calls;
+    f->mode = FAIL_AFTER;
+}
+
 static void a_destination_that_is_busy_taking_is_left_alone_first(void **state)
 {
     (void)state;
-    struct fake *f = run_failing(false, "src.enter take ", FAIL_AFTER);
+    struct fake *f = fake_new(false);
+    f->on_call = lose_take;
+    f->says_taking = 4;
+    fake_run(f);
+    fake_assert_end(f);
+    assert_int_equal(f->result, MV_DONE);
+    assert_true(f->pauses >= 4);
     assert_false(fake_traced(f, "src.take_back"));
     fake_free(f);
 }
@@ -352,6 +366,7 @@ static void undo_goes_in_reverse_and_leaves_out_what_never_began(void **state)
     assert_int_equal(f->side[SRC].n_undone, DRV_ARRAY_LEN(want));
     for (size_t i = 0; i < DRV_ARRAY_LEN(want); i++)
         assert_string_equal(f->side[SRC].undone[i].phase, want[i]);
+    assert_int_equal(f->side[DST].n_undone, 2); // each row once
     fake_free(f);
 
     f = run_failing(true, "src.enter prepare ", FAIL_BEFORE);
@@ -392,6 +407,7 @@ static void the_blackout_is_measured_from_stop_and_kept(void **state)
     DRV_AUTO_JSON json_t *j = mv_job_result(f->side[SRC].job, f->result, &f->err);
     double total = json_real_value(json_object_get(j, "blackout_ms"));
     assert_true(total > 0 && total < 1000);
+    assert_true(json_integer_value(json_object_get(j, "disk_bytes")) >= 800);
     double sum = 0;
     const char *key;
     json_t *part;
@@ -407,6 +423,85 @@ static void the_blackout_is_measured_from_stop_and_kept(void **state)
     assert_int_equal(f->result, MV_FAILED);
     assert_int_equal(f->err.code, DRV_ETIMEDOUT);
     assert_true(f->now_us - f->stopped_us < 1100 * 1000);
+    fake_free(f);
+}
+
+// --- things that stay broken ---
+
+static void a_guest_that_does_not_start_there_is_left_to_a_person(void **state)
+{
+    (void)state;
+    struct fake *f = fake_new(true);
+    f->gate_shut = true;
+    fake_run(f);
+    fake_assert_end(f);
+    assert_int_equal(f->result, MV_ATTENTION);
+    assert_non_null(strstr(f->err.msg, "paused"));
+    assert_non_null(strstr(f->err.msg, "may not run"));
+    assert_int_equal(f->side[SRC].images, 3);
+    fake_free(f);
+}
+
+static void a_store_that_does_not_end_keeps_no_image(void **state)
+{
+    (void)state;
+    struct fake *f = fake_new(true);
+    f->close_fails = f->never_loads = true;
+    fake_run(f);
+    assert_int_equal(f->result, MV_FAILED);
+    assert_int_equal(f->side[SRC].qemu, Q_RUNNING);
+    assert_int_equal(f->side[DST].images, 0);
+    assert_int_equal(f->side[DST].qemu, Q_NONE);
+    fake_free(f);
+}
+
+static enum mv_mig_state end_state;
+
+static void end_in_switch(struct fake *f, struct mv_migration *io)
+{
+    io->transferred_bytes++;
+    if (f->polls >= 2)
+        f->mig = f->side[SRC].qemu == Q_RUNNING ? MV_MIG_PRE_SWITCHOVER : end_state;
+}
+
+static void a_migration_that_fails_in_switch_is_undone(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 2; i++) {
+        struct fake *f = fake_new(true);
+        f->migration = end_in_switch;
+        end_state = i ? MV_MIG_FAILED : MV_MIG_CANCELLED;
+        fake_run(f);
+        fake_assert_end(f);
+        assert_int_equal(f->result, MV_FAILED);
+        assert_non_null(strstr(f->err.msg, "device state"));
+        fake_free(f);
+    }
+}
+
+// --- preflight within the move ---
+
+static void not_receiving_and_not_allowed(struct mv_facts *facts, bool source)
+{
+    if (source)
+        facts->stores[0].user_may = false;
+    else
+        facts->receive = false;
+}
+
+static void preflight_stops_the_move_before_anything_is_touched(void **state)
+{
+    (void)state;
+    struct fake *f = fake_new(true);
+    f->spoil = not_receiving_and_not_allowed;
+    fake_run(f);
+    fake_assert_end(f);
+    assert_int_equal(f->result, MV_FAILED);
+    // Of the two, the one that decides the exit status speaks (R01 comes first in the list).
+    assert_string_equal(f->err.id, "A05");
+    assert_non_null(strstr(f->err.msg, "2 errors"));
+    assert_string_equal(failed_phase(f), "check");
+    assert_false(fake_traced(f, "src.reserve"));
     fake_free(f);
 }
 
@@ -444,6 +539,41 @@ static void a_destination_takes_phases_in_order_only(void **state)
             assert_int_equal(f->calls, calls); // nothing was touched
             fake_free(f);
         }
+}
+
+static void half_a_switch_is_no_switch(void **state)
+{
+    (void)state;
+    struct fake *f = fake_new(true);
+    struct drv_err err = DRV_ERR_INIT;
+    f->side[SRC].reserved = true;
+    static const char *const steps[][2] = {
+        {"reserve", ""}, {"prepare", ""}, {"memory", ""}, {"switch", "disks"}};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(steps); i++) {
+        json_t *r = enter(f, steps[i][0], steps[i][1], &err);
+        assert_non_null(r);
+        json_decref(r);
+    }
+    assert_null(enter(f, "take", "", &err));
+    assert_int_equal(err.code, DRV_ESTATE);
+    assert_non_null(strstr(err.msg, "not loaded"));
+    fake_free(f);
+}
+
+static void nothing_but_the_end_comes_after_the_commit(void **state)
+{
+    (void)state;
+    static const char *const phases[] = {"reserve", "prepare", "memory", "switch"};
+    struct fake *f = fake_new(false);
+    struct drv_err err = DRV_ERR_INIT;
+    fake_run(f);
+    unsigned calls = f->calls;
+    for (size_t i = 0; i < DRV_ARRAY_LEN(phases); i++) {
+        assert_null(enter(f, phases[i], "loaded", &err));
+        assert_int_equal(err.code, DRV_ESTATE);
+    }
+    assert_int_equal(f->calls, calls);
+    fake_free(f);
 }
 
 static void nothing_begins_at_a_destination_after_an_undo(void **state)
@@ -570,7 +700,13 @@ int main(void)
         cmocka_unit_test(undo_goes_in_reverse_and_leaves_out_what_never_began),
         cmocka_unit_test(a_lost_undo_is_made_up_for_by_the_next),
         cmocka_unit_test(the_blackout_is_measured_from_stop_and_kept),
+        cmocka_unit_test(a_guest_that_does_not_start_there_is_left_to_a_person),
+        cmocka_unit_test(a_store_that_does_not_end_keeps_no_image),
+        cmocka_unit_test(a_migration_that_fails_in_switch_is_undone),
+        cmocka_unit_test(preflight_stops_the_move_before_anything_is_touched),
         cmocka_unit_test(a_destination_takes_phases_in_order_only),
+        cmocka_unit_test(half_a_switch_is_no_switch),
+        cmocka_unit_test(nothing_but_the_end_comes_after_the_commit),
         cmocka_unit_test(nothing_begins_at_a_destination_after_an_undo),
         cmocka_unit_test(unknown_phases_and_steps_are_refused_by_name),
         cmocka_unit_test(a_destination_that_has_taken_cannot_be_undone),

@@ -87,6 +87,16 @@ static void two_stuck_passes_change_nothing(void **state)
     fake_free(f);
 }
 
+static void the_first_pass_is_no_stuck_one(void **state)
+{
+    (void)state;
+    struct fake *f = scene("256 256 256 256", 400);
+    script.pause_at_poll = 4;
+    run(f, MV_DONE);
+    assert_int_equal(f->limits_set, 0);
+    fake_free(f);
+}
+
 static void only_a_new_low_counts_as_progress(void **state)
 {
     (void)state;
@@ -187,6 +197,40 @@ static void a_longer_blackout_allowed_under_way_is_used_when_stuck_again(void **
     run(f, MV_DONE);
     assert_int_equal(f->limits_set, 2); // 500, then 2000
     assert_int_equal(f->patience_ms, 4000);
+    fake_free(f);
+}
+
+// --- cancel ---
+
+static void cancel_soon(struct fake *f, const char *name)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    if (!strcmp(name, "src.migrate_poll") || !strcmp(name, "src.mirror_poll"))
+        if (f->polls == 5 || f->mirror_polls == 5)
+            mv_job_cancel(f->side[SRC].job, &err);
+}
+
+static void never_ready(struct fake *f, struct mv_mirror *io)
+{
+    io->ready = false;
+    if (f->mirror_polls > 100)
+        fail_msg("the copy goes on after the cancel");
+}
+
+static void a_cancel_ends_copy_and_memory_at_the_next_poll(void **state)
+{
+    (void)state;
+    struct fake *f = scene("256 90 80 70 60 50 40 30 20 10", 400);
+    f->on_call = cancel_soon;
+    run(f, MV_CANCELLED);
+    assert_true(f->polls <= 6);
+    fake_free(f);
+
+    f = fake_new(true);
+    f->on_call = cancel_soon;
+    f->mirror = never_ready;
+    run(f, MV_CANCELLED);
+    assert_true(f->mirror_polls <= 8);
     fake_free(f);
 }
 
@@ -305,6 +349,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(three_stuck_passes_raise_the_limit_once_to_half_the_blackout),
         cmocka_unit_test(two_stuck_passes_change_nothing),
+        cmocka_unit_test(the_first_pass_is_no_stuck_one),
         cmocka_unit_test(only_a_new_low_counts_as_progress),
         cmocka_unit_test(still_stuck_at_the_raised_limit_gives_up_and_says_the_rates),
         cmocka_unit_test(a_blackout_that_would_not_fit_gives_up_without_raising),
@@ -312,6 +357,7 @@ int main(void)
         cmocka_unit_test(no_byte_for_15_s_is_a_stall),
         cmocka_unit_test(limits_changed_under_way_reach_qemu_and_the_stores),
         cmocka_unit_test(a_longer_blackout_allowed_under_way_is_used_when_stuck_again),
+        cmocka_unit_test(a_cancel_ends_copy_and_memory_at_the_next_poll),
         cmocka_unit_test(a_migration_that_ends_by_itself_is_undone),
         cmocka_unit_test(a_mirror_that_breaks_is_found_before_the_guest_is_paused),
         cmocka_unit_test(a_copy_without_progress_for_20_s_is_a_stall),
