@@ -30,8 +30,9 @@ static void revive(struct ha_vm *vm)
 static void say_why(struct ha_vm *vm, const char *lost)
 {
     char why[384];
-    snprintf(why, sizeof why, "paused: %.240s; `drover vm start %s` goes on when its store is back",
-             lost, vm->def.name);
+    snprintf(why, sizeof why,
+             "paused (S14): %.240s; `drover vm start %s` goes on when its store is back", lost,
+             vm->def.name);
     ha_vm_publish(vm, NULL, 0, why);
 }
 
