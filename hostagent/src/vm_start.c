@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "drover/finding.h"
 #include "drover/log.h"
 #include "takeover.h"
 
@@ -77,6 +78,16 @@ static int check_not_fenced(struct ha_vm *vm, struct drv_err *err)
                         vm->def.name);
 }
 
+// The store, not the record, is what is in the way.
+static int still_lost(struct drv_err *err)
+{
+    if (!err->id[0] && (err->code == DRV_EUNREACHABLE || err->code == DRV_ETIMEDOUT)) {
+        drv_err_id(err, "S14");
+        drv_err_hint(err, "%s", drv_finding_def("S14")->fix);
+    }
+    return drv_err_prefix(err, "the VM stays paused");
+}
+
 static int resume(struct ha_vm *vm, struct drv_err *err)
 {
     struct ha_run *run = &vm->run;
@@ -89,7 +100,7 @@ static int resume(struct ha_vm *vm, struct drv_err *err)
     if (ha_owner_lost(run->owner, why, sizeof why) &&
         (check_not_fenced(vm, err) < 0 ||
          ha_owner_resume(run->owner, run->qemu->instance, err) < 0))
-        return drv_err_prefix(err, "the VM stays paused");
+        return still_lost(err);
     if (ha_cont(vm->ha, run->qemu, run->owner, err) < 0)
         return -1;
     ha_vm_publish(vm, "running", run->owner->rec.epoch, "");
