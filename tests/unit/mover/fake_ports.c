@@ -750,12 +750,15 @@ static int unreserve(void *ctx, struct drv_err *err)
 static void progress(void *ctx, const struct mv_progress *p)
 {
     struct fake_side *s = ctx;
+    static unsigned n;
+    if (p->waiting[0])
+        DRV_COPY(s->f->waiting, p->waiting);
+    if (n++ % 16 != 0) // encoding is most of these tests' time
+        return;
     json_t *j = mv_progress_to_json(s->job, p);
     if (!j)
         fake_bad(s->f, "progress that is no JSON");
     json_decref(j);
-    if (p->waiting[0])
-        DRV_COPY(s->f->waiting, p->waiting);
 }
 
 static int64_t now_us(void *ctx)
