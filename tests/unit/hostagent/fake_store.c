@@ -48,6 +48,8 @@ static json_t *act(struct fake_store *f, const char *call, const json_t *args)
         f->state = SS_PS_RELEASED;
     } else if (!strcmp(call, "drop")) {
         f->state = SS_PS_OBSERVING;
+    } else if (!strcmp(call, "quit")) {
+        s->quitting = true;
     }
     return json_pack("{s:{}}", "return");
 }
@@ -102,6 +104,9 @@ static void serve(struct fake_store *f)
             return;
         DRV_AUTO_FREE char *line = drv_xasprintf("%s\n", text);
         send(f->fd, line, strlen(line), MSG_NOSIGNAL);
+        pthread_mutex_lock(&f->server->lock);
+        f->server->quit = f->server->quitting;
+        pthread_mutex_unlock(&f->server->lock);
     }
 }
 
@@ -156,6 +161,14 @@ void fake_fault(struct fake_file_server *s, const char *store, const char *call,
     s->fault.kind = kind;
     s->fault.code = code;
     pthread_mutex_unlock(&s->lock);
+}
+
+bool fake_asked_to_quit(struct fake_file_server *s)
+{
+    pthread_mutex_lock(&s->lock);
+    bool quit = s->quit;
+    pthread_mutex_unlock(&s->lock);
+    return quit;
 }
 
 unsigned fake_count(struct fake_file_server *s, const char *entry)

@@ -31,7 +31,8 @@ struct fake_file_server {
     struct ss_record record;
     char log[FAKE_LOG_MAX][48]; // "disk0 hold_image"; calls of status are left out
     unsigned n_log;
-    struct { // once
+    bool quitting, quit; // asked; and answered
+    struct {             // once
         const char *store, *call;
         enum fake_fault kind;
         const char *code;
@@ -49,6 +50,7 @@ struct fake_store *fake_store_start(struct fake_file_server *s, const char *dir,
 void fake_fault(struct fake_file_server *s, const char *store, const char *call,
                 enum fake_fault kind, const char *code);
 unsigned fake_count(struct fake_file_server *s, const char *entry); // in the log
+bool fake_asked_to_quit(struct fake_file_server *s);                // by a call that was answered
 // The log as one text, "disk0 hold_record, disk0 hold_image", which is then emptied.
 const char *fake_log(struct fake_file_server *s, char *ret, size_t size);
 
