@@ -222,7 +222,7 @@ static int next_record(struct ha_owner *o, const char *instance, const char *mov
 }
 
 // Does the record that we last read or wrote say that this instance runs here?
-static bool says_ours(const struct ha_owner *o, const char *instance)
+bool ha_owner_names(const struct ha_owner *o, const char *instance)
 {
     return o->rec_valid && o->rec.state == SS_REC_RUNNING && !strcmp(o->rec.host, o->ha->fqdn) &&
            !strcmp(o->rec.instance, instance);
@@ -235,7 +235,7 @@ int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
     uint64_t before = o->rec_valid ? o->rec.epoch : 0;
     if (o->unsettled[0] && settle(o, err) < 0)
         return -1;
-    if (!says_ours(o, instance)) {
+    if (!ha_owner_names(o, instance)) {
         struct ss_record next;
         if (o->rec_valid && o->rec.epoch != before)
             return not_ours(o, err);
@@ -326,7 +326,8 @@ int ha_owner_resume(struct ha_owner *o, const char *instance, struct drv_err *er
         ss_proc_read_record(o->procs[o->record_ix], &o->rec, err) < 0)
         return -1;
     o->rec_valid = true;
-    if (known && o->rec.epoch > mine)
+    // A commit of our own whose answer was lost counts as ours.
+    if (known && o->rec.epoch > mine && !ha_owner_names(o, instance))
         return drv_err(err, DRV_EATTENTION, "fenced: %s owns the VM at epoch %llu, ours was %llu",
                        o->rec.host, (unsigned long long)o->rec.epoch, (unsigned long long)mine);
     if (ha_owner_check_images(o, 0, err) < 0)

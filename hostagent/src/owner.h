@@ -50,6 +50,8 @@ int ha_owner_check_images(struct ha_owner *o, unsigned skip, struct drv_err *err
 int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
                     const char *home_store, const char *home, const char *vm_json_sha256,
                     struct drv_err *err);
+// Does the record as last read or written say that this instance runs here?
+bool ha_owner_names(const struct ha_owner *o, const char *instance);
 // Rule 3: drain and flush, write the record at the same epoch in `state` (released: to, move),
 // close images, then the record. ret_written: see mv_store_ports.release.
 int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char *to,
