@@ -18,10 +18,6 @@ enum { MAX_FINDINGS = 256 }; // a peer's list is cut here
     {                                                                                              \
         id_, DRV_SEV_WARNING, exit_, title_, fix_                                                  \
     }
-#define INFO(id_, exit_, title_, fix_)                                                             \
-    {                                                                                              \
-        id_, DRV_SEV_INFO, exit_, title_, fix_                                                     \
-    }
 
 // clang-format off
 const struct drv_finding_def drv_finding_defs[] = {
@@ -77,11 +73,10 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("S13", DRV_EXIT_REFUSED, "An attached ISO is not reachable at the destination", "Eject it, or put it on a store that both hosts have."),
     ERR("S14", DRV_EXIT_REFUSED, "The connection to the store was lost", "When the file server answers again: drover vm start VM"),
     ERR("S15", DRV_EXIT_REFUSED, "The store's locks could not be proven", "Use a file server that honours share modes (Samba, Windows), and let nothing else serve the folder."),
-    // N: networks
+    // N: networks. Retired: N04.
     ERR("N01", DRV_EXIT_REFUSED, "Network missing at the destination", "Create the bridge there, or map it: --network FROM=TO"),
     ERR("N02", DRV_EXIT_REFUSED, "No migration network in common", "Let move_networks of both hosts name a common subnet."),
     ERR("N03", DRV_EXIT_REFUSED, "The migration network is unreachable", "Check cabling and firewall of the migration network (data_ports)."),
-    INFO("N04", DRV_EXIT_REFUSED, "A network is mapped to another", "Nothing to do: as asked by --network."),
     // T: time
     ERR("T01", DRV_EXIT_REFUSED, "Clocks differ too much", "Set the clocks by the domain controller: timedatectl, chronyc tracking"),
     WARN("T02", DRV_EXIT_REFUSED, "Clocks differ", "Set the clocks by the domain controller before Kerberos refuses (5 minutes)."),
@@ -90,7 +85,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("G02", DRV_EXIT_REFUSED, "The VM is paused", "Resume it, or stop it; drover vm show VM says why it was paused."),
     ERR("G03", DRV_EXIT_REFUSED, "The VM is not running", "Start it: drover vm start VM"),
     ERR("G04", DRV_EXIT_BUSY, "A move of this VM is in progress", "Wait for it (drover attach ID) or cancel it (drover cancel ID)."),
-    WARN("G05", DRV_EXIT_REFUSED, "A device or display does not move unchanged", "Connected consoles are cut: connect again at the destination."),
+    WARN("G05", DRV_EXIT_REFUSED, "The display does not move", "Open displays are cut: connect again at the destination."),
 };
 // clang-format on
 

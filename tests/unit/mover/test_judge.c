@@ -33,6 +33,10 @@ static void passed_through(struct scene *s)
 {
     DRV_COPY(s->src.host_device, "0000:01:00.0");
 }
+static void with_display(struct scene *s)
+{
+    DRV_COPY(s->plan.def.graphics, "vnc");
+}
 static void record_elsewhere(struct scene *s)
 {
     s->src.record_ours = false;
@@ -228,6 +232,7 @@ static const struct {
     {"G02", DRV_SEV_ERROR, 0, 0, paused, "paused"},
     {"G04", DRV_SEV_ERROR, 0, 0, moving, "6f1f5a6f2b02"},
     {"G01", DRV_SEV_ERROR, 0, 0, passed_through, "0000:01:00.0"},
+    {"G05", DRV_SEV_WARNING, 0, 0, with_display, "hv2"},
     {"S07", DRV_SEV_ERROR, 0, 0, record_elsewhere, "hv3"},
     {"M02", DRV_SEV_ERROR, 0, 0, bad_ram, "262144"},
     {"M02", DRV_SEV_ERROR, 0, 0, bad_ram_old_process, "262144"},
