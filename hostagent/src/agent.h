@@ -122,6 +122,8 @@ void ha_vm_dir_remove(const char *dir);                                  // with
 const struct qmp_handlers *ha_vm_handlers(struct ha_vm *vm, struct qmp_handlers *ret);
 json_t *ha_vm_to_json(const struct ha_vm *vm); // loop thread
 
+#define HA_BUSY_ATTACH "attaching" // found at start, not looked at yet
+
 // --- vm_watch.c ---
 #define HA_BUSY_WATCH "being looked after" // a lock that ends within moments: others wait for it
 // Begin to look after running VMs (loop thread). The caller frees the event at the end.
@@ -135,7 +137,9 @@ int ha_vm_start(struct ha_vm *vm, const struct ha_start_opts *opts, struct drv_e
 int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err);
 // QEMU is gone: record "stopped", stores ended, run directory removed.
 int ha_vm_ended(struct ha_vm *vm, struct drv_err *err);
-// Loop thread, VM not locked: lock it and run ha_vm_ended on a worker.
+// QEMU's monitor is gone: connect again if the process lives, else ha_vm_ended.
+void ha_vm_look(struct ha_vm *vm);
+// Loop thread, VM not locked: lock it and run ha_vm_look on a worker.
 void ha_vm_reap(struct ha_vm *vm);
 // After a restart of the agent: first, at start-up, all VMs of the database, busy "attaching";
 // then, on a worker, their definitions and processes.

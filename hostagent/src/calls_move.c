@@ -139,6 +139,8 @@ static json_t *start_locked(struct ha_ctx *ctx, struct ha_vm *vm, const struct h
     DRV_COPY(m->decision, decision);
     m->user = ha_peer_ref(actor);
     m->vm = vm;
+    if (ha_move_add(m, NULL, err) < 0)
+        return NULL;
     json_t *ret = json_pack("{s:s}", "move", m->plan.move);
     if (drv_work(ctx->ha->loop, ha_move_main, NULL, m) == 0)
         return ret;

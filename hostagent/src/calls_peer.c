@@ -71,10 +71,10 @@ static struct ha_move *begin(struct ha_ctx *ctx, const json_t *args, const char 
     DRV_COPY(m->decision, decision);
     m->channel_peer = ha_peer_ref(ctx->peer);
     if (ha_move_keys(m, ctx->peer->gss, err) < 0) {
-        ha_move_over(m, NULL);
+        ha_move_free(m);
         return NULL;
     }
-    return ha_move_get(ctx->ha, id);
+    return ha_move_add(m, ctx, err) < 0 ? NULL : ha_move_get(ctx->ha, id);
 }
 
 // A move that this channel's host began here. *err when there is none, or it is another host's.

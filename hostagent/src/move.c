@@ -26,7 +26,7 @@ struct ha_move *ha_move_find(struct ha *ha, const char *id)
     return NULL;
 }
 
-static void move_free(struct ha_move *m)
+void ha_move_free(struct ha_move *m)
 {
     mv_job_free(m->job);
     json_decref(m->progress);
@@ -47,19 +47,42 @@ static void forget_old(struct ha *ha)
         struct ha_move *m = *p;
         if (m->over && !m->users && drv_now_ms() - m->over_ms > KEEP_OVER_MS) {
             *p = m->next;
-            move_free(m);
+            ha_move_free(m);
         } else {
             p = &m->next;
         }
     }
 }
 
+struct add_call {
+    struct ha_move *m;
+    const struct ha_ctx *channel;
+    struct drv_err *err;
+    int rc;
+};
+
 static void add_on_loop(void *arg)
 {
-    struct ha_move *m = arg;
-    forget_old(m->ha);
-    m->next = m->ha->moves;
-    m->ha->moves = m;
+    struct add_call *c = arg;
+    struct ha *ha = c->m->ha;
+    forget_old(ha);
+    if (ha_move_find(ha, c->m->plan.move)) {
+        c->rc = drv_err(c->err, DRV_EEXIST, "there is a move %s already", c->m->plan.move);
+    } else if (c->channel && ha_ctx_gone(c->channel)) { // nobody would ever end it
+        c->rc = drv_err(c->err, DRV_EUNREACHABLE, "the host channel has closed");
+    } else {
+        c->m->next = ha->moves;
+        ha->moves = c->m;
+    }
+}
+
+int ha_move_add(struct ha_move *m, const struct ha_ctx *channel, struct drv_err *err)
+{
+    struct add_call c = {.m = m, .channel = channel, .err = err};
+    drv_loop_call(m->ha->loop, add_on_loop, &c);
+    if (c.rc < 0)
+        ha_move_free(m);
+    return c.rc;
 }
 
 static int64_t wall_ms(void)
@@ -78,8 +101,32 @@ struct ha_move *ha_move_new(struct ha *ha, const struct mv_plan *plan, bool sour
     m->begun_ms = wall_ms();
     pthread_mutex_init(&m->step, NULL);
     m->job = mv_job_new(plan, &ha_move_ports, m, source);
-    drv_loop_call(ha->loop, add_on_loop, m);
     return m;
+}
+
+void ha_moves_stop(struct ha *ha)
+{
+    struct drv_err too_late = DRV_ERR_INIT; // then it is over within moments
+    for (struct ha_move *m = ha->moves; m; m = m->next)
+        if (m->source && !m->over)
+            mv_job_cancel(m->job, &too_late);
+}
+
+bool ha_moves_open(const struct ha *ha)
+{
+    const struct ha_move *m = ha->moves;
+    while (m && m->over)
+        m = m->next;
+    return m != NULL;
+}
+
+void ha_moves_free(struct ha *ha)
+{
+    while (ha->moves) {
+        struct ha_move *next = ha->moves->next;
+        ha_move_free(ha->moves);
+        ha->moves = next;
+    }
 }
 
 struct get_call {
@@ -157,6 +204,7 @@ static void over_on_loop(void *arg)
 {
     struct show_call *c = arg;
     struct ha_move *m = c->m;
+    ha_peer_unref(DRV_TAKE(m->channel_peer));
     m->result = c->json;
     m->over = true;
     m->over_ms = drv_now_ms();
@@ -166,8 +214,10 @@ static void over_on_loop(void *arg)
 
 void ha_move_over(struct ha_move *m, json_t *result)
 {
-    ha_vm_unlock(DRV_TAKE(m->vm));
     struct show_call c = {m, result};
+    ha_vm_unlock(DRV_TAKE(m->vm));
+    explicit_bzero(m->memory_key, sizeof m->memory_key);
+    explicit_bzero(m->disk_key, sizeof m->disk_key);
     drv_loop_call(m->ha->loop, over_on_loop, &c);
 }
 
@@ -218,10 +268,24 @@ static int refuse(void *ctx, struct drv_err *err)
 
 // --- peer ports (source) ---
 
+// The question about the state may have found the channel gone and no new one: then this host alone
+// opens one, which is enough for a move that both journals know.
+static int need_channel(struct ha_move *m, struct drv_err *err)
+{
+    if (!m->channel)
+        m->channel = ha_channel_open(m->ha, m->plan.to, NULL, err);
+    return m->channel ? 0 : -1;
+}
+
 static int peer_enter(void *ctx, const char *phase, const char *step, json_t *args, int timeout_ms,
                       json_t **ret, struct drv_err *err)
 {
     struct ha_move *m = ctx;
+    *ret = NULL;
+    if (need_channel(m, err) < 0) {
+        json_decref(args);
+        return -1;
+    }
     json_t *all = json_pack("{s:s, s:s, s:s, s:o}", "move", m->plan.move, "phase", phase, "step",
                             step, "args", args);
     *ret = drv_client_call(m->channel, "peer.enter", all, timeout_ms, err);
@@ -231,6 +295,8 @@ static int peer_enter(void *ctx, const char *phase, const char *step, json_t *ar
 static int peer_undo(void *ctx, const char *phase, struct drv_err *err)
 {
     struct ha_move *m = ctx;
+    if (need_channel(m, err) < 0)
+        return -1;
     json_t *args = json_pack("{s:s, s:s}", "move", m->plan.move, "phase", phase);
     DRV_AUTO_JSON json_t *ret = drv_client_call(m->channel, "peer.undo", args, 60000, err);
     return ret ? 0 : -1;
@@ -451,29 +517,6 @@ const struct mv_ports ha_move_ports = {.journal = &journal_ports,
                                        .qemu = &ha_move_qemu_ports,
                                        .store = &ha_move_store_ports};
 
-// --- moves that the agent left open when it last ended ---
-
-int ha_moves_mark_open(struct ha *ha, struct drv_err *err)
-{
-    struct db_moves rows = {0};
-    if (db_move_list(ha->db, true, 1000, &rows, err) < 0)
-        return -1;
-    for (unsigned i = 0; i < rows.n; i++) {
-        struct drv_err why = DRV_ERR_INIT;
-        if (rows.list[i].state != DB_MOVE_ACTIVE)
-            continue;
-        drv_log(LOG_WARNING, "move.open", F_STR("move", rows.list[i].id),
-                F_STR("vm", rows.list[i].vm_name), F_STR("phase", rows.list[i].phase));
-        if (db_move_set_state(
-                ha->db, rows.list[i].id, DB_MOVE_ATTENTION,
-                "{\"code\":\"attention\",\"msg\":\"the agent ended during the move\"}", NULL,
-                &why) < 0)
-            drv_log_err(LOG_ERR, "move.journal", &why);
-    }
-    db_moves_done(&rows);
-    return 0;
-}
-
 // --- the source's thread ---
 
 static enum db_move_state db_state(enum mv_result r)
@@ -505,6 +548,15 @@ static void journal_result(struct ha_move *m, enum mv_result result, const struc
             F_STR("state", mv_result_name(result)), F_STR("error", why->msg));
 }
 
+void ha_move_end_source(struct ha_move *m, enum mv_result result, const struct drv_err *why)
+{
+    json_t *object = mv_job_result(m->job, result, why);
+    journal_result(m, result, why, object);
+    drv_client_free(DRV_TAKE(m->channel));
+    ha_peer_unref(DRV_TAKE(m->user));
+    ha_move_over(m, object);
+}
+
 void ha_move_main(void *arg)
 {
     struct ha_move *m = arg;
@@ -515,23 +567,18 @@ void ha_move_main(void *arg)
     m->channel = ha_channel_open(m->ha, m->plan.to, m->user, &err);
     if (m->channel && ha_move_keys(m, drv_client_gss(m->channel), &err) == 0)
         result = mv_job_run(m->job, &err);
-    json_t *object = mv_job_result(m->job, result, &err);
-    journal_result(m, result, &err, object);
-    drv_client_free(DRV_TAKE(m->channel));
-    ha_peer_unref(DRV_TAKE(m->user));
-    ha_move_over(m, object);
+    ha_move_end_source(m, result, &err);
 }
 
 // --- the destination, when its channel closes ---
 
-static void finish_alone(struct ha_move *m)
+void ha_move_finish_alone(struct ha_move *m)
 {
     struct drv_err err = DRV_ERR_INIT;
-    json_t *ret = mv_job_enter(m->job, "finish", "", NULL, &err);
+    DRV_AUTO_JSON json_t *ret = mv_job_enter(m->job, "finish", "", NULL, &err);
     if (!ret)
         drv_log_err(LOG_ERR, "move.finish", &err);
-    json_decref(ret);
-    ha_move_end_destination(m, DB_MOVE_DONE);
+    ha_move_end_destination(m, ret ? DB_MOVE_DONE : DB_MOVE_ATTENTION);
 }
 
 static void channel_closed(void *arg)
@@ -542,7 +589,7 @@ static void channel_closed(void *arg)
     if (m->over) {
         // It had ended in order.
     } else if (mv_job_taken(m->job)) {
-        finish_alone(m);
+        ha_move_finish_alone(m);
     } else {
         drv_log(LOG_WARNING, "move.channel.lost", F_STR("move", m->plan.move),
                 F_STR("vm", m->plan.def.name));
@@ -563,7 +610,6 @@ void ha_move_end_destination(struct ha_move *m, enum db_move_state state)
         state == DB_MOVE_DONE)
         drv_log_err(LOG_ERR, "move.journal", &err);
     ha_move_drop_keys(m);
-    ha_peer_unref(DRV_TAKE(m->channel_peer));
     ha_move_over(m, NULL);
 }
 

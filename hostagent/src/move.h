@@ -24,18 +24,18 @@ struct ha_move {
     json_t *progress; // last event
     unsigned progress_seq;
     json_t *result; // set once, at the end
-    bool over; // nothing more will happen here; kept for a while so that late askers get the result
+    atomic_bool over; // nothing more will happen here; kept for a while for those who ask late
     int64_t over_ms;
     // Procedure's own (source: the move's thread; destination: one peer call at a time).
     struct ha_vm *vm;             // locked while the move lasts
     struct ha_peer *user;         // source: whose ticket authorises it; dropped after reserve
     struct drv_client *channel;   // source
-    struct ha_peer *channel_peer; // destination: the host channel it was reserved on
+    struct ha_peer *channel_peer; // destination: the host channel it was reserved on (loop thread)
     uint8_t memory_key[HA_KEY_BYTES], disk_key[HA_KEY_BYTES];
     bool have_keys;
     unsigned users;                // procedures that use it (loop thread)
     int64_t begun_ms;              // wall clock, for people
-    bool journalled;               // has its row in the journal
+    atomic_bool journalled;        // has its row in the journal
     bool reserved;                 // counts in the host's slots (loop thread)
     bool added_vm;                 // destination: the VM was not known here before
     bool arrived;                  // destination: it runs here
@@ -49,24 +49,43 @@ struct ha_move {
 };
 
 // --- move.c ---
+// Not in the table yet: the caller completes it, then adds it.
 struct ha_move *ha_move_new(struct ha *ha, const struct mv_plan *plan, bool source);
+// channel: the call on a host channel that it belongs to, NULL = none. From here on the end of that
+// channel ends the move. -1: the move is freed; DRV_EEXIST, or DRV_EUNREACHABLE: the channel has
+// closed already.
+int ha_move_add(struct ha_move *m, const struct ha_ctx *channel, struct drv_err *err);
+void ha_move_free(struct ha_move *m); // one that is in no table
 struct ha_move *ha_move_find(struct ha *ha, const char *id); // loop thread
 // Any thread: find it and keep it in memory until ha_move_put(). NULL: not in memory.
 struct ha_move *ha_move_get(struct ha *ha, const char *id);
 void ha_move_put(struct ha_move *m);                      // NULL allowed
 unsigned ha_moves_active(struct ha *ha, bool with_disks); // any thread
+// The agent ends (loop thread): cancel what can be cancelled; the VMs stay where they are.
+void ha_moves_stop(struct ha *ha);
+bool ha_moves_open(const struct ha *ha); // is one still under way?
+void ha_moves_free(struct ha *ha);       // no procedure runs any more
 void ha_move_over(struct ha_move *m, json_t *result);     // any thread; result stolen, NULL allowed
 void ha_move_show(struct ha_move *m, json_t *event);      // any thread; stolen
 // Source, worker thread: the whole move from opening the channel to the end.
 void ha_move_main(void *move);
-// At start: what the journal calls active was left open by an agent that ended; it becomes visible
-// as needing attention. (Finishing it by itself is recovery, which builds on the same rows.)
-int ha_moves_mark_open(struct ha *ha, struct drv_err *err);
+// Source: write the result down and give everything back; nothing happens to the VM any more.
+void ha_move_end_source(struct ha_move *m, enum mv_result result, const struct drv_err *why);
 // Destination, step lock held: the move is over here; the VM's lock is given back.
 void ha_move_end_destination(struct ha_move *m, enum db_move_state state);
+// Destination, step lock held, VM taken: the last phase without the source.
+void ha_move_finish_alone(struct ha_move *m);
 // Destination, loop thread: a host channel closed; its unfinished moves are abandoned.
 void ha_moves_channel_closed(struct ha *ha, const struct ha_peer *peer);
 extern const struct mv_ports ha_move_ports;
+
+// --- move_recover.c: moves that the agent left open when it last ended ---
+// At start, before the loop runs, VMs loaded: those that were arriving are in the table again, busy
+// "attaching".
+int ha_moves_load(struct ha *ha, struct drv_err *err);
+// Worker, VM attached and locked: bring its open move to an end, on a thread of its own. False:
+// there is none; else the lock is the move's.
+bool ha_move_recover(struct ha_vm *vm);
 
 // --- move_plan.c ---
 struct ha_move_request {

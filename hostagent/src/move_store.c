@@ -6,6 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "drover/log.h"
+#include "kept.h"
+
 static struct ha_owner *owner_of(struct ha_move *m)
 {
     return m->vm ? m->vm->run.owner : NULL;
@@ -234,9 +237,14 @@ static int take_back(void *ctx, struct drv_err *err)
         return -1;
     rc = ha_owner_commit(o, m->vm->run.qemu->instance, m->plan.move, m->plan.from_home_store,
                          m->plan.from_home, hash, err);
-    if (rc == 1)
-        ha_vm_publish(m->vm, NULL, o->rec.epoch, NULL);
-    return rc == 1 ? 1 : -1;
+    if (rc != 1)
+        return -1;
+    ha_vm_publish(m->vm, NULL, o->rec.epoch, NULL);
+    m->vm->run.qemu->epoch = o->rec.epoch; // what a later agent finds
+    struct drv_err unsaved = DRV_ERR_INIT;
+    if (ha_qemu_save(m->vm->run.qemu, &unsaved) < 0)
+        drv_log_err(LOG_WARNING, "move.take_back", &unsaved);
+    return 1;
 }
 
 // --- the end ---
@@ -244,10 +252,12 @@ static int take_back(void *ctx, struct drv_err *err)
 static int retire_one(struct ha_move *m, const struct mv_disk *d, struct drv_err *err)
 {
     char kept[SS_PATH_MAX];
-    if (m->plan.keep_source_s < 0)
+    if (m->plan.keep_source_s <= 0)
         return remove_file(m->ha, d->from.store, d->from.path, err);
     if (snprintf(kept, sizeof kept, "%s.kept-%s", d->from.path, m->plan.move) >= (int)sizeof kept)
         return drv_err(err, DRV_EINVAL, "the name of the kept image of %s is too long", d->id);
+    if (ha_kept_add(m->ha, m->plan.move, d->from.store, kept, m->plan.keep_source_s, err) < 0)
+        return -1;
     struct ss_store *st = ha_store_open(m->ha, d->from.store, NULL, err);
     int rc = st ? ss_rename(st, d->from.path, kept, false, err) : -1;
     if (rc == 0)

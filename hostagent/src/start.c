@@ -16,7 +16,8 @@
 #include "peers.h"
 #include "tables.h"
 
-enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000 };
+// A move that is cancelled needs a while to bring everything back.
+enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000, STOP_MOVES_MS = 30000 };
 
 // --- one table of calls ---
 
@@ -43,7 +44,7 @@ struct agent { // struct ha and what only this file uses
     struct ha_call *calls;
     int lock_fd;
     struct event *stop_timer, *watch;
-    int64_t stop_deadline_ms;
+    int64_t stopping_ms; // since when
 };
 
 static struct agent *agent_of(struct ha *ha)
@@ -104,10 +105,11 @@ static int start(struct agent *a, struct drv_err *err)
                                              .closed = ha_moves_channel_closed};
     struct ha *ha = &a->ha;
     if (ha_machine_init(ha, err) < 0 || (a->lock_fd = ha_machine_lock(ha, err)) < 0 ||
-        open_database(ha, err) < 0 || ha_moves_mark_open(ha, err) < 0 || probe(ha, err) < 0)
+        open_database(ha, err) < 0 || probe(ha, err) < 0)
         return -1;
     ha->loop = drv_loop_new(err);
-    if (!ha->loop || ha_settings_load(ha, err) < 0 || ha_vms_load(ha, err) < 0)
+    if (!ha->loop || ha_settings_load(ha, err) < 0 || ha_vms_load(ha, err) < 0 ||
+        ha_moves_load(ha, err) < 0)
         return -1;
     a->calls = all_calls();
     ha->server = ha_server_new(ha, ha->loop, &ops, a->calls, ha->fqdn);
@@ -138,7 +140,9 @@ static void stop_when_idle(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     struct agent *a = arg;
-    if (drv_work_running() == 0 || drv_now_ms() >= a->stop_deadline_ms)
+    int64_t late_ms = drv_now_ms() - a->stopping_ms;
+    if (drv_work_running() == 0 ||
+        late_ms >= (ha_moves_open(&a->ha) ? STOP_MOVES_MS : STOP_WAIT_MS))
         drv_loop_stop(a->ha.loop);
 }
 
@@ -148,10 +152,11 @@ void ha_stop(struct ha *ha)
     const struct timeval poll = {.tv_usec = STOP_POLL_MS * 1000};
     if (a->stop_timer)
         return;
-    ha_server_free(ha->server);
+    ha_server_free(ha->server); // incoming moves are abandoned with their channels
     ha->server = NULL;
+    ha_moves_stop(ha);
     event_del(a->watch);
-    a->stop_deadline_ms = drv_now_ms() + STOP_WAIT_MS;
+    a->stopping_ms = drv_now_ms();
     a->stop_timer = event_new(drv_loop_base(ha->loop), -1, EV_PERSIST, stop_when_idle, a);
     event_add(a->stop_timer, &poll);
 }
@@ -159,9 +164,10 @@ void ha_stop(struct ha *ha)
 void ha_free(struct ha *ha)
 {
     struct agent *a = agent_of(ha);
-    if (drv_work_running() > 0)
-        return; // a procedure still uses all this; the process ends now, as in a crash
+    if (drv_work_running() > 0) // a procedure still uses all this: end now, as in a crash
+        _exit(EXIT_SUCCESS);
     ha_server_free(ha->server);
+    ha_moves_free(ha);
     for (struct ha_vm *vm = ha->vms; vm;) {
         struct ha_vm *next = vm->next;
         ha_qemu_free(vm->run.qemu); // closes its monitor; the guest runs on

@@ -9,6 +9,7 @@
 
 #include "agent.h"
 #include "drover/log.h"
+#include "move.h"
 #include "qmp_migrate.h"
 
 void ha_vm_dir_remove(const char *dir)
@@ -36,7 +37,9 @@ static void cancel_orphan(struct ha_vm *vm)
     struct qmp_mig_info info;
     struct drv_err err = DRV_ERR_INIT;
     struct qmp *q = vm->run.qemu->qmp;
-    if (qmp_mig_query(q, &info, &err) < 0 || info.status == QMP_MIG_NONE ||
+    char state[24];
+    if (qmp_status(q, state, sizeof state, NULL, &err) < 0 || !strcmp(state, "inmigrate") ||
+        qmp_mig_query(q, &info, &err) < 0 || info.status == QMP_MIG_NONE ||
         (QMP_MIG_BIT(info.status) & QMP_MIG_FINAL))
         return;
     drv_log(LOG_WARNING, "vm.attach.migration", F_STR("vm", vm->def.name),
@@ -72,7 +75,10 @@ static void attach_process(struct ha_vm *vm)
         drv_log_err(LOG_ERR, "vm.attach.status", &err);
     vm->run.owner = ha_owner_attach(vm->ha, &vm->run.qemu->def, &err);
     ha_vm_set_def(vm, &vm->run.qemu->def, vm->home_store, vm->home);
-    ha_vm_publish(vm, state, vm->run.qemu->epoch, vm->run.owner ? "" : err.msg);
+    uint64_t epoch = vm->run.qemu->epoch;
+    if (vm->run.owner && vm->run.owner->rec_valid && vm->run.owner->rec.epoch > epoch)
+        epoch = vm->run.owner->rec.epoch;
+    ha_vm_publish(vm, state, epoch, vm->run.owner ? "" : err.msg);
     drv_log(LOG_NOTICE, "vm.attached", F_STR("vm", vm->def.name), F_STR("state", state),
             F_INT("pid", vm->run.qemu->pid));
 }
@@ -105,7 +111,7 @@ static int add_row(struct ha *ha, const struct db_vm *row, struct drv_err *err)
     DRV_AUTO_FREE void *owned = def;
     DRV_COPY(def->uuid, row->uuid);
     DRV_COPY(def->name, row->name);
-    struct ha_vm *vm = ha_vm_add(ha, def, row->home_store, row->home_path, "attaching", err);
+    struct ha_vm *vm = ha_vm_add(ha, def, row->home_store, row->home_path, HA_BUSY_ATTACH, err);
     if (!vm)
         return -1;
     vm->wanted_running = row->wanted_running;
@@ -155,7 +161,27 @@ static void attach_one(struct ha *ha, const struct db_vm *row)
         ha_vm_publish(vm, NULL, 0, why);
     }
     attach_process(vm);
-    ha_vm_unlock(vm);
+    if (!ha_move_recover(vm))
+        ha_vm_unlock(vm);
+}
+
+static void next_on_loop(void *arg)
+{
+    struct find_call *c = arg;
+    for (c->ret = c->ha->vms; c->ret && strcmp(c->ret->busy, HA_BUSY_ATTACH) != 0;)
+        c->ret = c->ret->next;
+}
+
+// VMs that were arriving by a move when the agent ended are in no list but the journal.
+static void attach_arriving(struct ha *ha)
+{
+    struct find_call c = {.ha = ha};
+    for (drv_loop_call(ha->loop, next_on_loop, &c); c.ret;
+         drv_loop_call(ha->loop, next_on_loop, &c)) {
+        attach_process(c.ret);
+        if (!ha_move_recover(c.ret))
+            ha_vm_unlock(c.ret);
+    }
 }
 
 int ha_vms_attach(struct ha *ha, struct drv_err *err)
@@ -166,5 +192,6 @@ int ha_vms_attach(struct ha *ha, struct drv_err *err)
     for (unsigned i = 0; i < rows.n; i++)
         attach_one(ha, &rows.list[i]);
     db_vms_done(&rows);
+    attach_arriving(ha);
     return 0;
 }

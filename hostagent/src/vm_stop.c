@@ -133,16 +133,42 @@ int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
 
 // --- a QEMU that ended by itself ---
 
-static void reap(void *arg)
+// The monitor's connection broke, but QEMU lives: the guest must not die of that.
+static void reconnect(struct ha_vm *vm)
 {
-    struct ha_vm *vm = arg;
     struct drv_err err = DRV_ERR_INIT;
+    struct qmp_handlers handlers;
+    char dir[256];
+    ha_vm_dir(vm->ha, vm->def.uuid, dir, sizeof dir);
+    struct ha_qemu *again = ha_qemu_attach(dir, ha_vm_handlers(vm, &handlers), &err);
+    drv_log(LOG_WARNING, "vm.monitor.lost", F_STR("vm", vm->def.name), F_STR("msg", err.msg));
+    if (!again) {
+        ha_vm_publish(vm, "unknown", 0, err.msg);
+        return;
+    }
+    ha_qemu_free(vm->run.qemu);
+    vm->run.qemu = again;
+}
+
+void ha_vm_look(struct ha_vm *vm)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    struct ha_qemu *qemu = vm->run.qemu;
+    if (qemu && qemu->qmp && qmp_alive(qemu->qmp))
+        return; // what ended was this one's predecessor
     // The process may take a moment after its monitor closed.
-    if (vm->run.qemu)
-        wait_end(vm->run.qemu, 5);
+    if (qemu && wait_end(qemu, 5) < 0) {
+        reconnect(vm);
+        return;
+    }
     drv_log(LOG_NOTICE, "vm.ended", F_STR("vm", vm->def.name));
     if (ha_vm_ended(vm, &err) < 0)
         drv_log_err(LOG_ERR, "vm.ended.cleanup", &err);
+}
+
+static void reap(void *arg)
+{
+    ha_vm_look(arg);
 }
 
 static void reaped(void *arg)
@@ -154,6 +180,8 @@ void ha_vm_reap(struct ha_vm *vm)
 {
     vm->ended = false;
     DRV_COPY(vm->busy, "cleaning up");
-    if (drv_work(vm->ha->loop, reap, reaped, vm) < 0)
+    if (drv_work(vm->ha->loop, reap, reaped, vm) < 0) {
         vm->busy[0] = '\0';
+        vm->ended = true; // no thread: looked at again with the next watch
+    }
 }

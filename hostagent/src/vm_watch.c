@@ -41,6 +41,13 @@ static void watch(void *arg)
     struct ha_vm *vm = arg;
     struct ha_run *run = &vm->run;
     char lost[300];
+    if (run->qemu && !qmp_alive(run->qemu->qmp)) {
+        if (drv_now_ms() < vm->retry_ms)
+            return;
+        vm->retry_ms = drv_now_ms() + RETRY_MS;
+        ha_vm_look(vm);
+        return;
+    }
     if (!run->qemu || !run->owner || !ha_qemu_alive(run->qemu))
         return;
     for (unsigned i = 0; i < run->owner->n; i++) {
@@ -69,6 +76,8 @@ static void tick(evutil_socket_t fd, short what, void *arg)
     (void)fd, (void)what;
     struct ha *ha = arg;
     for (struct ha_vm *vm = ha->vms; vm; vm = vm->next) {
+        if (!vm->busy[0] && vm->ended)
+            ha_vm_reap(vm);
         if (vm->busy[0] || !vm->pid)
             continue;
         DRV_COPY(vm->busy, HA_BUSY_WATCH);

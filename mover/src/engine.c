@@ -159,8 +159,8 @@ int mv_ask_forward(struct mv_job *job, const char *phase, int timeout_ms, struct
         // The question about its state also makes the new channel for the next try.
         bool taken = job->ports->peer->status(job->ctx, word, sizeof word, &ignored) == 0 &&
                      !strcmp(word, "taken");
-        if (taken && why.code == DRV_ESTATE)
-            return 0; // it lost the channel and ended the move alone
+        if (taken && (why.code == DRV_ESTATE || why.code == DRV_ENOTFOUND))
+            return 0; // it lost the channel, or was started anew, and ended the move alone
         if (!end_us)
             end_us = mv_now_us(job) + 60 * 1000000LL;
         if (why.code == DRV_EATTENTION || mv_now_us(job) >= end_us) {
@@ -244,10 +244,10 @@ static unsigned take_row(void)
     return i;
 }
 
-enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err)
+static enum mv_result walk(struct mv_job *job, unsigned from, struct drv_err *err)
 {
     struct drv_err first = DRV_ERR_INIT;
-    for (unsigned i = 0; i < ROWS; i++) {
+    for (unsigned i = from; i < ROWS; i++) {
         struct drv_err why = DRV_ERR_INIT;
         if (!applies(table[i], job) || run_row(job, i, &why) == 0)
             continue;
@@ -273,6 +273,41 @@ enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err)
         return MV_DONE;
     *err = first;
     return MV_ATTENTION;
+}
+
+enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err)
+{
+    return walk(job, 0, err);
+}
+
+// --- after a restart of the agent ---
+
+void mv_job_restore(struct mv_job *job, const char *last_phase, bool taken)
+{
+    unsigned last = 0;
+    for (unsigned i = 0; i < ROWS; i++)
+        if (!strcmp(table[i]->name, last_phase))
+            last = i;
+    for (unsigned i = 0; i <= last; i++)
+        if (applies(table[i], job))
+            job->begun_rows |= 1u << i;
+    job->taken = taken;
+    if (job->source && last > take_row())
+        atomic_store(&job->fate, MV_COMMITTED);
+    job->progress.phase = table[last]->name;
+    job->progress.phase_no = last + 1;
+}
+
+enum mv_result mv_job_recover(struct mv_job *job, bool released, struct drv_err *err)
+{
+    job->released = released;
+    DRV_COPY(job->failed_phase, job->progress.phase);
+    bool clean = mv_committed(job) || undo_rows(job, take_row());
+    mv_publish(job);
+    if (mv_committed(job))
+        return walk(job, take_row() + 1, err);
+    drv_err(err, DRV_ESTATE, "the agent of %s ended during the move", job->plan.from);
+    return clean ? MV_FAILED : MV_ATTENTION;
 }
 
 // --- destination ---

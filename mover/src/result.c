@@ -74,7 +74,7 @@ json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const str
 {
     const struct mv_timeline *t = &job->t;
     uint64_t memory_bytes = job->memory.transferred_bytes;
-    bool ran_there = t->taken != 0;
+    bool ran_there = t->taken != 0 && t->stopped != 0; // and was measured
     json_t *j = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:b, s:o}",
         "schema", 1, "event", "result", "move", job->plan.move, "vm", job->plan.def.name, "from",

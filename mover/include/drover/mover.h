@@ -46,6 +46,14 @@ const struct mv_plan *mv_job_plan(const struct mv_job *job);
 // VM was handed over, or an undo failed; the owner record tells who may run it.
 enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err);
 
+// After a restart of the agent, in place of mv_job_run(): last_phase is the one that the journal
+// says was begun last. taken: destination: the record names it. Then, at the source,
+// mv_job_recover(); at the destination mv_job_abandon(), or mv_job_enter("finish") when it took.
+void mv_job_restore(struct mv_job *job, const char *last_phase, bool taken);
+// Source: undo what was begun, or go forward if the destination holds the VM. released: the record
+// may say so. Results as of mv_job_run().
+enum mv_result mv_job_recover(struct mv_job *job, bool released, struct drv_err *err);
+
 // From any thread: ask a running move to stop (honoured until `take`); change limits in flight.
 // mv_job_cancel: -1 DRV_ESTATE when it is too late.
 int mv_job_cancel(struct mv_job *job, struct drv_err *err);
