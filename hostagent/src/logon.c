@@ -64,6 +64,19 @@ static int peer_step(struct ha *ha, const struct ha_server_ops *ops, struct ha_p
     return rc;
 }
 
+// A ticket that a host got on somebody's behalf proves that person inside the host's own channel
+// and nowhere else: a host may pass a user on for a move, not act as that user (A06).
+static int refuse_delegated(const struct ha_peer *p, struct drv_err *err)
+{
+    const struct az_identity *who = &p->id.az;
+    if (!who->delegated)
+        return 0;
+    drv_err(err, DRV_EDENIED, "%s got this ticket of %s: it counts inside a host channel only",
+            who->n_transited ? who->transited[who->n_transited - 1] : "a service", who->name);
+    drv_err_id(err, "A06");
+    return drv_err_hint(err, "connect as the user itself: kinit, then drover");
+}
+
 // --- TCP log-on ---
 
 struct logon {
@@ -82,6 +95,8 @@ static void logon_work(void *arg)
     struct logon *l = arg;
     l->rc =
         peer_step(l->ha, l->ops, &l->peer, l->token, l->token_len, &l->out, &l->out_len, &l->err);
+    if (l->rc == 1 && refuse_delegated(l->peer, &l->err) < 0)
+        l->rc = -1;
 }
 
 static void logon_free(struct logon *l)
@@ -176,7 +191,7 @@ static json_t *run_inner(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     if (!token)
         return NULL;
     int rc = peer_step(ctx->ha, job->ops, &peer, token, len, &out, &out_len, err);
-    if (rc < 0)
+    if (rc < 0 || (rc == 1 && ctx->via == HA_VIA_UNIX && refuse_delegated(peer, err) < 0))
         return NULL;
     if (rc == 1)
         job->inner_done = DRV_TAKE(peer);

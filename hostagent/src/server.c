@@ -16,6 +16,8 @@
 #include "drover/wire.h"
 #include "session.h"
 
+static void enable_again(evutil_socket_t fd, short what, void *arg);
+
 struct ha_server *ha_server_new(struct ha *ha, struct drv_loop *loop,
                                 const struct ha_server_ops *ops, const struct ha_call *calls,
                                 const char *fqdn)
@@ -26,6 +28,7 @@ struct ha_server *ha_server_new(struct ha *ha, struct drv_loop *loop,
     s->ops = ops;
     s->calls = calls;
     DRV_COPY(s->fqdn, fqdn);
+    s->accept_again = evtimer_new(drv_loop_base(loop), enable_again, s);
     return s;
 }
 
@@ -41,6 +44,8 @@ void ha_server_free(struct ha_server *s)
     }
     while (s->sessions)
         ha_session_free(s->sessions);
+    if (s->accept_again)
+        event_free(s->accept_again);
     free(s);
 }
 
@@ -135,8 +140,10 @@ static void on_accept_error(struct evconnlistener *l, void *arg)
     struct timeval pause = {1, 0};
     drv_log(LOG_WARNING, "server.accept", F_STR("msg", strerror(errno)),
             F_STR("then", "retrying in 1 s"));
+    if (!s->accept_again)
+        return;
     evconnlistener_disable(l);
-    event_base_once(drv_loop_base(s->loop), -1, EV_TIMEOUT, enable_again, s, &pause);
+    event_add(s->accept_again, &pause);
 }
 
 // --- listening ---

@@ -65,6 +65,7 @@ struct ha_server {
     struct evconnlistener *listeners[16];
     char *unix_paths[16]; // to unlink, NULL for TCP
     unsigned n_listeners;
+    struct event *accept_again; // after an accept that failed
     struct ha_session *sessions;
     unsigned n_unix, n_tcp, n_logons;
 };
