@@ -52,13 +52,13 @@ static void put_quoted(struct line *l, const char *s)
     l->text[l->len++] = '"';
 }
 
-void drv_log_fields(int priority, const char *event, const struct drv_field *const fields[])
+void drv_log_fields(int priority, const struct drv_field *const fields[])
 {
     if (priority > max_priority)
         return;
     struct line l = {.len = 0};
-    l.len = (size_t)snprintf(l.text, sizeof l.text, "<%d>%s", priority, event);
-    for (int i = 0; fields[i]; i++) {
+    l.len = (size_t)snprintf(l.text, sizeof l.text, "<%d>%s", priority, fields[0]->str);
+    for (int i = 1; fields[i]; i++) {
         const struct drv_field *f = fields[i];
         put_char(&l, ' ');
         put_text(&l, f->key);

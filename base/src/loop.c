@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Event loop with a mailbox: see loop.h. An eventfd wakes libevent, so libevent itself needs no locks.
+// Event loop with a mailbox: see loop.h. An eventfd wakes libevent, so libevent itself needs no
+// locks.
 #include "drover/loop.h"
 
 #include <errno.h>

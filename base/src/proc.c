@@ -293,9 +293,9 @@ static void exec_detached(const struct drv_spawn *s)
     dup2(log_fd >= 0 ? log_fd : null_fd, 1);
     dup2(log_fd >= 0 ? log_fd : null_fd, 2);
     close_others(s->keep_fds, s->n_keep_fds);
-    if (s->drop_user && (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
-                         setresuid(s->uid, s->uid, s->uid) < 0 ||
-                         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
+    if (s->drop_user &&
+        (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
+         setresuid(s->uid, s->uid, s->uid) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
         _exit(124);
     exec_child(s->argv, s->env);
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Worker threads: see worker.h. A thread is made when none is idle, up to a limit that no legitimate
-// use reaches (a move holds one thread for its whole life; each session has at most one call).
+// Worker threads: see worker.h. A thread is made when none is idle, up to a limit that no
+// legitimate use reaches (a move holds one thread for its whole life; each session has at most one
+// call).
 #include "drover/worker.h"
 
 #include <pthread.h>

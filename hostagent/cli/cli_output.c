@@ -205,7 +205,7 @@ void cli_put_list(const struct cli *c, const json_t *rows, const struct cli_colu
     unsigned n = 0;
     size_t i;
     json_t *row;
-    while (columns[n].head && n < 16)
+    while (n < 16 && columns[n].head)
         n++;
     if (!c->json && !c->plain) {
         if (json_array_size(rows) || !c->quiet)

@@ -2,14 +2,16 @@
 // One error value for the whole product: what happened, who must act, and what to do about it.
 //
 // A function that can fail returns -1 (or NULL) *and* fills its last parameter. On success *err is
-// untouched. Library code never logs an error: the frame that decides what to do with it does, once.
+// untouched. Library code never logs an error: the frame that decides what to do with it does,
+// once.
 #ifndef DROVER_ERR_H
 #define DROVER_ERR_H
 
 #include <stdarg.h>
 #include <stdbool.h>
 
-// Chosen by who must act. The names (drv_code_name) are stable: they stand on the wire and in the db.
+// Chosen by who must act. The names (drv_code_name) are stable: they stand on the wire and in the
+// db.
 enum drv_code {
     DRV_OK = 0,
     DRV_EINVAL,       // the request, file or argument is wrong: whoever wrote it
@@ -40,10 +42,14 @@ struct drv_err {
     char hint[384];      // what to do; "" if there is nothing better than the message
 };
 
-#define DRV_ERR_INIT {.code = DRV_OK}
+#define DRV_ERR_INIT                                                                               \
+    {                                                                                              \
+        .code = DRV_OK                                                                             \
+    }
 
 // Set *err (NULL allowed). fmt gives one line without a full stop. Returns -1, so that a caller can
-// write `return drv_err(err, …)`. A second set on the same error overwrites nothing: the first wins.
+// write `return drv_err(err, …)`. A second set on the same error overwrites nothing: the first
+// wins.
 int drv_err(struct drv_err *err, enum drv_code code, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
 
@@ -59,12 +65,11 @@ int drv_err_id(struct drv_err *err, const char *id);
 int drv_err_native(struct drv_err *err, const char *origin, long native);
 
 // Prepend outer context: "fmt: old message". Returns -1.
-int drv_err_prefix(struct drv_err *err, const char *fmt, ...)
-    __attribute__((format(printf, 2, 3)));
+int drv_err_prefix(struct drv_err *err, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 void drv_err_clear(struct drv_err *err);
-const char *drv_code_name(enum drv_code code);            // "denied"
-enum drv_code drv_code_from_name(const char *name);       // DRV_EPEER for unknown names
+const char *drv_code_name(enum drv_code code);      // "denied"
+enum drv_code drv_code_from_name(const char *name); // DRV_EPEER for unknown names
 enum drv_code drv_code_from_errno(int errnum);
 
 #endif

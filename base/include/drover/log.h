@@ -3,9 +3,9 @@
 #ifndef DROVER_LOG_H
 #define DROVER_LOG_H
 
+#include "drover/err.h"
 #include <stdint.h>
 #include <syslog.h>
-#include "drover/err.h"
 
 struct drv_field {
     const char *key;
@@ -22,9 +22,9 @@ void drv_log_level(int priority);
 // drv_log(LOG_NOTICE, "move.phase.done", F_STR("vm", name), F_INT("took_ms", t));
 // event: a stable dotted id. Values are quoted and escaped. Any thread.
 #define drv_log(priority, event, ...)                                                              \
-    drv_log_fields((priority), (event),                                                            \
-                   (const struct drv_field *const[]){__VA_ARGS__ __VA_OPT__(, ) NULL})
-void drv_log_fields(int priority, const char *event, const struct drv_field *const fields[]);
+    drv_log_fields((priority), (const struct drv_field *const[]){F_STR("event", (event)),          \
+                                                                 ##__VA_ARGS__, NULL})
+void drv_log_fields(int priority, const struct drv_field *const fields[]); // the event's id first
 
 // Log an error where it is decided what to do about it: adds code=, id=, msg=, hint=.
 void drv_log_err(int priority, const char *event, const struct drv_err *err);

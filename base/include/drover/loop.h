@@ -7,15 +7,16 @@
 #ifndef DROVER_LOOP_H
 #define DROVER_LOOP_H
 
-#include <event2/event.h>
 #include "drover/err.h"
+#include <event2/event.h>
 
 struct drv_loop;
 
 // Creates the loop; the calling thread becomes the loop thread. NULL + err on failure.
 struct drv_loop *drv_loop_new(struct drv_err *err);
 void drv_loop_free(struct drv_loop *loop);
-struct event_base *drv_loop_base(struct drv_loop *loop); // for libevent's own calls, loop thread only
+struct event_base *
+drv_loop_base(struct drv_loop *loop); // for libevent's own calls, loop thread only
 
 // Run until drv_loop_stop(). Loop thread only.
 void drv_loop_run(struct drv_loop *loop);

@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Child processes: short helpers with captured output, line-speaking helpers, and detached processes
-// that outlive us (QEMU, drover-store), found again by pid and start time. Blocking; worker threads.
+// Child processes: short helpers with captured output, line-speaking helpers, and detached
+// processes that outlive us (QEMU, drover-store), found again by pid and start time. Blocking;
+// worker threads.
 #ifndef DROVER_PROC_H
 #define DROVER_PROC_H
 
-#include <sys/types.h>
 #include "drover/err.h"
 #include "drover/util.h"
+#include <sys/types.h>
 
 // Children never inherit our environment: env is the whole of it ("KEY=value", NULL-terminated);
 // NULL gives PATH alone. All descriptors but 0-2 and those listed are closed in the child.
 
 // Run argv to its end; at most max_output bytes of stdout+stderr are returned (NUL-terminated,
-// caller frees; NULL allowed). -1: could not run, timed out (child killed), or a non-zero exit, whose
-// last output line stands in err->msg.
+// caller frees; NULL allowed). -1: could not run, timed out (child killed), or a non-zero exit,
+// whose last output line stands in err->msg.
 int drv_proc_run(const char *const argv[], const char *const env[], int timeout_ms,
                  size_t max_output, char **ret_output, struct drv_err *err);
 
@@ -45,8 +46,8 @@ struct drv_spawn {
 // Returns its pid, or -1.
 pid_t drv_proc_spawn(const struct drv_spawn *s, struct drv_err *err);
 
-// Start time of a process in clock ticks since boot (proc(5), stat field 22): with the pid it names a
-// process for ever. 0 if there is none.
+// Start time of a process in clock ticks since boot (proc(5), stat field 22): with the pid it names
+// a process for ever. 0 if there is none.
 uint64_t drv_proc_start_time(pid_t pid);
 bool drv_proc_alive(pid_t pid, uint64_t start_time); // zombies count as dead
 // Send sig if it is still that process; wait until it is gone. 0, or -1 DRV_ETIMEDOUT.

@@ -3,10 +3,10 @@
 #ifndef DROVER_UTIL_H
 #define DROVER_UTIL_H
 
+#include <jansson.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <jansson.h>
 
 #define DRV_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define DRV_UUID_LEN 37 // text form with its NUL
@@ -30,7 +30,8 @@ void drv_cleanup_close(int *fd);
 void drv_cleanup_file(FILE **f);
 void drv_cleanup_json(json_t **j);
 
-// Abort when memory for small, fixed-size things is gone. Anything sized by a peer is bounded first.
+// Abort when memory for small, fixed-size things is gone. Anything sized by a peer is bounded
+// first.
 void *drv_xcalloc(size_t n, size_t size);
 char *drv_xstrdup(const char *s); // NULL stays NULL
 char *drv_xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
@@ -39,7 +40,8 @@ char *drv_xasprintf(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int drv_copy(char *dst, size_t size, const char *src);
 #define DRV_COPY(field, src) drv_copy((field), sizeof(field), (src))
 
-// CLOCK_MONOTONIC in milliseconds / microseconds. Durations only: never sent to another host as a time.
+// CLOCK_MONOTONIC in milliseconds / microseconds. Durations only: never sent to another host as a
+// time.
 int64_t drv_now_ms(void);
 int64_t drv_now_us(void);
 void drv_sleep_ms(int ms);
@@ -48,7 +50,8 @@ void drv_sleep_ms(int ms);
 void drv_uuid_new(char out[DRV_UUID_LEN]);
 int drv_uuid_valid(const char *s); // 1 when s is a UUID in lower-case text form
 
-// Names of VMs, stores, disks, networks: 1..max letters, digits, '.', '_', '-'; not starting with '.' or '-'.
+// Names of VMs, stores, disks, networks: 1..max letters, digits, '.', '_', '-'; not starting with
+// '.' or '-'.
 int drv_name_valid(const char *s, size_t max_len);
 
 #endif

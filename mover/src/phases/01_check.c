@@ -49,8 +49,7 @@ static void ask_network(struct mv_job *job, struct mv_facts *src, const struct m
 {
     char addr[64];
     struct drv_err why = DRV_ERR_INIT;
-    if (mv_common_network(src, dst, addr) == 0 &&
-        job->ports->host->reach(job->ctx, addr, &why) < 0)
+    if (mv_common_network(src, dst, addr) == 0 && job->ports->host->reach(job->ctx, addr, &why) < 0)
         DRV_COPY(src->unreachable, why.msg);
 }
 

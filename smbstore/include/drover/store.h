@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A store: a place for VM home folders and images, smb://server/share[/path] or local:/path, behind one
-// interface. An smb store is served by one drover-smb process per open handle (libsmbclient is not
-// thread-safe and can wedge); every call has a time-out, after which the process is killed.
+// A store: a place for VM home folders and images, smb://server/share[/path] or local:/path, behind
+// one interface. An smb store is served by one drover-smb process per open handle (libsmbclient is
+// not thread-safe and can wedge); every call has a time-out, after which the process is killed.
 // Blocking: worker threads only. One thread at a time per handle.
 #ifndef DROVER_STORE_H
 #define DROVER_STORE_H
@@ -38,12 +38,15 @@ struct ss_stat {
     uint64_t volume_id, file_id; // as the file system or server tells them; volume 0 = unknown
 };
 int ss_stat(struct ss_store *st, const char *path, struct ss_stat *ret, struct drv_err *err);
-int ss_mkdir(struct ss_store *st, const char *path, struct drv_err *err); // and its parents; exists = ok
-int ss_rmdir(struct ss_store *st, const char *path, struct drv_err *err); // must be empty; missing = ok
+int ss_mkdir(struct ss_store *st, const char *path,
+             struct drv_err *err); // and its parents; exists = ok
+int ss_rmdir(struct ss_store *st, const char *path,
+             struct drv_err *err); // must be empty; missing = ok
 int ss_unlink(struct ss_store *st, const char *path, struct drv_err *err); // missing = ok
 int ss_rename(struct ss_store *st, const char *from, const char *to, bool replace,
               struct drv_err *err);
-int ss_chmod_readonly(struct ss_store *st, const char *path, struct drv_err *err); // mode 0400 / DOS read-only
+int ss_chmod_readonly(struct ss_store *st, const char *path,
+                      struct drv_err *err); // mode 0400 / DOS read-only
 // Names in a folder, at most max (bounded); returns a JSON array of strings, new reference.
 json_t *ss_list(struct ss_store *st, const char *path, size_t max, struct drv_err *err);
 // Whole small file, at most max bytes; NUL-terminated copy, caller frees. Missing: DRV_ENOTFOUND.
@@ -52,8 +55,9 @@ char *ss_read(struct ss_store *st, const char *path, size_t max, size_t *ret_len
 // Replace a small file durably: temporary name, flush, rename.
 int ss_write(struct ss_store *st, const char *path, const void *data, size_t len,
              struct drv_err *err);
-// Create a file of a size (sparse), from optional initial bytes of a local file (e.g. an empty qcow2).
-// Fails with DRV_EEXIST when there is one. Local stores: owned by image_uid:image_gid, mode 0600.
+// Create a file of a size (sparse), from optional initial bytes of a local file (e.g. an empty
+// qcow2). Fails with DRV_EEXIST when there is one. Local stores: owned by image_uid:image_gid, mode
+// 0600.
 int ss_create_image(struct ss_store *st, const char *path, uint64_t size_bytes,
                     const char *initial_file, struct drv_err *err);
 struct ss_space {
@@ -75,8 +79,8 @@ struct ss_image_info {
 // Create an empty image: qcow2 is made locally by qemu-img in tmp_dir and uploaded.
 int ss_image_create(struct ss_store *st, const char *path, enum ss_format format,
                     uint64_t virtual_bytes, const char *tmp_dir, struct drv_err *err);
-// Read an image's header without taking QEMU's lock. qcow2 headers are read by our own bounded parser
-// of the documented header (docs/interop/qcow2.txt), as the file may lie on SMB.
+// Read an image's header without taking QEMU's lock. qcow2 headers are read by our own bounded
+// parser of the documented header (docs/interop/qcow2.txt), as the file may lie on SMB.
 int ss_image_info(struct ss_store *st, const char *path, enum ss_format format,
                   struct ss_image_info *ret, struct drv_err *err);
 

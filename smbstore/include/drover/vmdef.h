@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// vm.json, schema 1: the only definition of a VM (DESIGN.md section 6). Plain data; the codec refuses
-// unknown keys and wrong types by name. Loop and worker threads alike: no state.
+// vm.json, schema 1: the only definition of a VM (DESIGN.md section 6). Plain data; the codec
+// refuses unknown keys and wrong types by name. Loop and worker threads alike: no state.
 #ifndef DROVER_VMDEF_H
 #define DROVER_VMDEF_H
 
-#include <stdint.h>
 #include "drover/err.h"
 #include "drover/util.h"
+#include <stdint.h>
 
 enum {
-    SS_NAME_MAX = 64,   // VM, store, disk, network names (bytes with NUL)
-    SS_PATH_MAX = 256,  // path of a file within a store, '/'-separated, relative, no "..", with NUL
+    SS_NAME_MAX = 64,  // VM, store, disk, network names (bytes with NUL)
+    SS_PATH_MAX = 256, // path of a file within a store, '/'-separated, relative, no "..", with NUL
     SS_MAX_DISKS = 8,
     SS_MAX_CDROMS = 2,
     SS_MAX_NICS = 8,
@@ -23,13 +23,14 @@ enum ss_cache { SS_CACHE_NONE, SS_CACHE_WRITEBACK, SS_CACHE_MAX_ };
 enum ss_firmware { SS_FW_BIOS, SS_FW_UEFI, SS_FW_MAX_ };
 
 struct ss_disk {
-    char id[SS_NAME_MAX];    // "disk0": QEMU node name; unique in the VM. NVRAM is a disk with id "nvram".
+    char id[SS_NAME_MAX];    // "disk0": QEMU node name; unique in the VM. NVRAM is a disk with id
+                             // "nvram".
     char store[SS_NAME_MAX]; // store name as both hosts know it
     char path[SS_PATH_MAX];  // within the store, e.g. "web01/disk0.qcow2"
     enum ss_format format;
     enum ss_bus bus;
-    unsigned pci_slot; // virtio: device number 1..30 on pcie.0, stored so that removing a disk never
-                       // shifts others; 0 for the other buses and for NVRAM
+    unsigned pci_slot; // virtio: device number 1..30 on pcie.0, stored so that removing a disk
+                       // never shifts others; 0 for the other buses and for NVRAM
     char serial[21];   // what the guest sees
     enum ss_cache cache;
 };
@@ -45,7 +46,7 @@ struct ss_nic {
     char mac[18];
     char network[SS_NAME_MAX]; // bridge name on the host
     char model[24];            // "virtio-net-pci", "e1000e"
-    unsigned pci_slot; // as a disk's, shared numbering
+    unsigned pci_slot;         // as a disk's, shared numbering
 };
 
 struct ss_vmdef {
@@ -85,8 +86,8 @@ const struct ss_disk *ss_vmdef_disk(const struct ss_vmdef *def, const char *id);
 const char *ss_format_name(enum ss_format f); // "raw", "qcow2"
 int ss_format_from_name(const char *name, enum ss_format *ret);
 
-// 1 when path is a legal relative path within a store (no "..", no leading '/', no control characters,
-// none of \ : * ? " < > |, length < SS_PATH_MAX).
+// 1 when path is a legal relative path within a store (no "..", no leading '/', no control
+// characters, none of \ : * ? " < > |, length < SS_PATH_MAX).
 int ss_path_valid(const char *path);
 
 #endif

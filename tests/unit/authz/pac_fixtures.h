@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// PAC buffers of a Samba 4.17 domain controller (the lab's made-up domain DROVER.TEST), as hexadecimal,
-// printed by `krbtool pac`.
+// PAC buffers of a Samba 4.17 domain controller (the lab's made-up domain DROVER.TEST), as
+// hexadecimal, printed by `krbtool pac`.
 #ifndef PAC_FIXTURES_H
 #define PAC_FIXTURES_H
 
