@@ -70,6 +70,16 @@ CREATE TABLE move_phases (
     PRIMARY KEY (move, seq)
 ) WITHOUT ROWID, STRICT;
 
+-- Images that a move left at its source, to be deleted at their time. No references: a row outlives a
+-- store that is removed, and goes on when the store is added again.
+CREATE TABLE kept (
+    store TEXT NOT NULL,
+    path  TEXT NOT NULL,
+    move  TEXT NOT NULL,
+    until INTEGER NOT NULL,                 -- ms since 1970
+    PRIMARY KEY (store, path)
+) WITHOUT ROWID, STRICT;
+
 CREATE TABLE audit (
     n         INTEGER PRIMARY KEY,
     at        INTEGER NOT NULL,

@@ -10,7 +10,7 @@
 // do); DRV_EBUSY another process keeps it locked; DRV_EDENIED it cannot be written. Errors carry
 // origin "sqlite" and its number. Text goes in and out as UTF-8; JSON columns hold text that the
 // caller made. Times are wall-clock milliseconds since 1970, for people: nothing is decided by
-// them.
+// them but when a kept image has had its time.
 #ifndef DROVER_DB_H
 #define DROVER_DB_H
 
@@ -203,6 +203,26 @@ struct db_phases {
 };
 int db_move_phases(struct db *db, const char *move, struct db_phases *ret, struct drv_err *err);
 void db_phases_done(struct db_phases *p);
+
+// ---- images kept at the source after a move, until their time is over ----
+
+struct db_kept {
+    char move[DRV_UUID_LEN]; // the move that left it
+    char store[DB_KEY_LEN];
+    char *path; // within the store, under its new name
+    int64_t until_ms;
+};
+struct db_kepts {
+    struct db_kept *list;
+    unsigned n;
+};
+// Note an image; again: with the newer time. The store need not be known.
+int db_kept_add(struct db *db, const struct db_kept *k, struct drv_err *err);
+// Those whose time is over at now_ms, by store, the oldest first.
+int db_kept_due(struct db *db, int64_t now_ms, struct db_kepts *ret, struct drv_err *err);
+// It is deleted. Absent is no error.
+int db_kept_remove(struct db *db, const char *store, const char *path, struct drv_err *err);
+void db_kepts_done(struct db_kepts *k);
 
 // ---- audit: who asked for what, and how it was decided ----
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Settings, stores, VMs and their epochs, audit.
+// Settings, stores, VMs and their epochs, kept images, audit.
 #include "tmpdb.h"
 
 #define VM "10000000-0000-4000-8000-000000000001"
@@ -149,6 +149,58 @@ static void the_epoch_outlives_the_vm(void **state)
     assert_int_equal(db_vm_epoch_check(t->db, VM, 6, NULL), -1);
 }
 
+static void keep(struct tmpdb *t, const char *store, const char *path, int64_t until_ms)
+{
+    char copy[64];
+    struct db_kept k = {.path = copy, .until_ms = until_ms};
+    struct drv_err err = DRV_ERR_INIT;
+    DRV_COPY(copy, path);
+    DRV_COPY(k.move, VM2);
+    DRV_COPY(k.store, store);
+    if (db_kept_add(t->db, &k, &err))
+        fail_msg("%s", err.msg);
+}
+
+static void kept_images_are_due_from_their_time_on_and_by_store(void **state)
+{
+    struct tmpdb *t = *state;
+    struct db_kepts due;
+    keep(t, "slow", "web/disk0.kept", 1000);
+    keep(t, "fast", "web/disk2.kept", 1002);
+    keep(t, "fast", "web/disk1.kept", 1001);
+    keep(t, "slow", "web/disk3.kept", 900);
+    assert_int_equal(db_kept_due(t->db, 899, &due, NULL), 0);
+    assert_int_equal(due.n, 0);
+    db_kepts_done(&due);
+    assert_int_equal(db_kept_due(t->db, 1001, &due, NULL), 0);
+    assert_int_equal(due.n, 3);
+    assert_string_equal(due.list[0].store, "fast");
+    assert_string_equal(due.list[0].path, "web/disk1.kept");
+    assert_string_equal(due.list[0].move, VM2);
+    assert_int_equal(due.list[0].until_ms, 1001);
+    assert_string_equal(due.list[1].path, "web/disk3.kept");
+    assert_string_equal(due.list[2].path, "web/disk0.kept");
+    db_kepts_done(&due);
+}
+
+static void a_kept_image_noted_again_has_the_newer_time_and_goes_once(void **state)
+{
+    struct tmpdb *t = *state;
+    struct db_kepts due;
+    keep(t, "slow", "web/disk0.kept", 1000);
+    keep(t, "slow", "web/disk0.kept", 2000);
+    keep(t, "fast", "web/disk0.kept", 2000);
+    assert_int_equal(db_kept_due(t->db, 1999, &due, NULL), 0);
+    assert_int_equal(due.n, 0);
+    db_kepts_done(&due);
+    assert_int_equal(db_kept_remove(t->db, "slow", "web/disk0.kept", NULL), 0);
+    assert_int_equal(db_kept_remove(t->db, "slow", "web/disk0.kept", NULL), 0);
+    assert_int_equal(db_kept_due(t->db, 2000, &due, NULL), 0);
+    assert_int_equal(due.n, 1);
+    assert_string_equal(due.list[0].store, "fast");
+    db_kepts_done(&due);
+}
+
 static void the_audit_log_is_newest_first(void **state)
 {
     struct tmpdb *t = *state;
@@ -183,10 +235,16 @@ static void the_audit_log_is_newest_first(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        DB_TEST(settings_are_set_all_or_none), DB_TEST(a_setting_without_value_is_removed),
-        DB_TEST(a_store_in_use_stays),         DB_TEST(vms_are_found_by_uuid_and_name),
-        DB_TEST(an_epoch_only_grows),          DB_TEST(a_lower_epoch_needs_attention),
-        DB_TEST(the_epoch_outlives_the_vm),    DB_TEST(the_audit_log_is_newest_first),
+        DB_TEST(settings_are_set_all_or_none),
+        DB_TEST(a_setting_without_value_is_removed),
+        DB_TEST(a_store_in_use_stays),
+        DB_TEST(vms_are_found_by_uuid_and_name),
+        DB_TEST(an_epoch_only_grows),
+        DB_TEST(a_lower_epoch_needs_attention),
+        DB_TEST(the_epoch_outlives_the_vm),
+        DB_TEST(the_audit_log_is_newest_first),
+        DB_TEST(kept_images_are_due_from_their_time_on_and_by_store),
+        DB_TEST(a_kept_image_noted_again_has_the_newer_time_and_goes_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
