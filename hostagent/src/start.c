@@ -11,6 +11,7 @@
 #include "audit.h"
 #include "drover/log.h"
 #include "drover/worker.h"
+#include "kept.h"
 #include "machine.h"
 #include "move.h"
 #include "peers.h"
@@ -118,6 +119,7 @@ static int start(struct agent *a, struct drv_err *err)
     a->watch = ha_watch_start(ha);
     if (!a->watch || drv_work(ha->loop, attach, NULL, ha) < 0)
         return drv_err(err, DRV_ENOSPACE, "no thread can be had");
+    ha_kept_start(ha);
     return 0;
 }
 

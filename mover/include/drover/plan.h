@@ -31,7 +31,7 @@ struct mv_plan {
     uint64_t epoch;               // the source's epoch at reserve
     uint32_t max_blackout_ms;     // I7
     uint64_t bandwidth_bps;       // bytes a second for memory and disks together; 0 = no cap
-    int64_t keep_source_s;        // -1: delete source images at finish; else keep them for so long
+    int64_t keep_source_s;        // <= 0: delete source images at finish; else keep them so long
     bool encrypt;
 };
 
