@@ -23,7 +23,7 @@ struct ha_move {
     // Loop thread: what attached clients see.
     json_t *progress; // last event
     unsigned progress_seq;
-    json_t *result; // set once, at the end
+    json_t *result;   // set once, at the end
     atomic_bool over; // nothing more will happen here; kept for a while for those who ask late
     int64_t over_ms;
     // Procedure's own (source: the move's thread; destination: one peer call at a time).
@@ -55,7 +55,7 @@ struct ha_move *ha_move_new(struct ha *ha, const struct mv_plan *plan, bool sour
 // channel ends the move. -1: the move is freed; DRV_EEXIST, or DRV_EUNREACHABLE: the channel has
 // closed already.
 int ha_move_add(struct ha_move *m, const struct ha_ctx *channel, struct drv_err *err);
-void ha_move_free(struct ha_move *m); // one that is in no table
+void ha_move_free(struct ha_move *m);                        // one that is in no table
 struct ha_move *ha_move_find(struct ha *ha, const char *id); // loop thread
 // Any thread: find it and keep it in memory until ha_move_put(). NULL: not in memory.
 struct ha_move *ha_move_get(struct ha *ha, const char *id);
@@ -63,10 +63,10 @@ void ha_move_put(struct ha_move *m);                      // NULL allowed
 unsigned ha_moves_active(struct ha *ha, bool with_disks); // any thread
 // The agent ends (loop thread): cancel what can be cancelled; the VMs stay where they are.
 void ha_moves_stop(struct ha *ha);
-bool ha_moves_open(const struct ha *ha); // is one still under way?
-void ha_moves_free(struct ha *ha);       // no procedure runs any more
-void ha_move_over(struct ha_move *m, json_t *result);     // any thread; result stolen, NULL allowed
-void ha_move_show(struct ha_move *m, json_t *event);      // any thread; stolen
+bool ha_moves_open(const struct ha *ha);              // is one still under way?
+void ha_moves_free(struct ha *ha);                    // no procedure runs any more
+void ha_move_over(struct ha_move *m, json_t *result); // any thread; result stolen, NULL allowed
+void ha_move_show(struct ha_move *m, json_t *event);  // any thread; stolen
 // Source, worker thread: the whole move from opening the channel to the end.
 void ha_move_main(void *move);
 // Source: write the result down and give everything back; nothing happens to the VM any more.
@@ -77,6 +77,10 @@ void ha_move_end_destination(struct ha_move *m, enum db_move_state state);
 void ha_move_finish_alone(struct ha_move *m);
 // Destination, loop thread: a host channel closed; its unfinished moves are abandoned.
 void ha_moves_channel_closed(struct ha *ha, const struct ha_peer *peer);
+// An error as the journal keeps it: JSON text, malloc'd.
+char *ha_move_error_text(const struct drv_err *e, const char *phase);
+
+// --- move_ports.c ---
 extern const struct mv_ports ha_move_ports;
 
 // --- move_recover.c: moves that the agent left open when it last ended ---

@@ -200,51 +200,48 @@ static int take_commit(void *ctx, struct drv_err *err)
                            m->plan.to_home_store, m->plan.to_home, m->json_sha256, err);
 }
 
-// The release itself got no answer: find out whether it counts.
-static int settle_release(struct ha_move *m, struct ha_owner *o, struct drv_err *err)
+// The epoch is the source's again: others may see it, and a later agent finds it.
+static int back(struct ha_move *m, struct ha_owner *o)
 {
-    if (ha_owner_resume(o, m->vm->run.qemu->instance, err) == 0) {
-        o->unsettled[0] = '\0'; // it never did: the record still says that it runs here
-        return 1;
-    }
-    return -1;
+    struct drv_err unsaved = DRV_ERR_INIT;
+    ha_vm_publish(m->vm, NULL, o->rec.epoch, NULL);
+    m->vm->run.qemu->epoch = o->rec.epoch;
+    if (ha_qemu_save(m->vm->run.qemu, &unsaved) < 0)
+        drv_log_err(LOG_WARNING, "move.take_back", &unsaved);
+    return 1;
 }
 
 static int take_back(void *ctx, struct drv_err *err)
 {
     struct ha_move *m = ctx;
     struct ha_owner *o = owner_of(m);
+    struct drv_err why = DRV_ERR_INIT;
     char hash[65];
     if (!o || !m->vm->run.qemu)
         return drv_err(err, DRV_ESTATE, "the VM's QEMU or drover-stores are gone");
-    if (o->unsettled[0] && settle_release(m, o, err) == 1)
-        return 1;
-    drv_err_clear(err);
+    // A release or an earlier take-back got no answer. When the record names this QEMU, the one
+    // never counted or the other did.
+    if (o->unsettled[0] && ha_owner_resume(o, m->vm->run.qemu->instance, &why) == 0) {
+        o->unsettled[0] = '\0';
+        return back(m, o);
+    }
     if (ha_owner_hold(o, false, err) < 0)
         return -1;
-    o->unsettled[0] = '\0'; // whatever became of the release, the record is read and held now
-    if (o->rec.epoch > m->plan.epoch) {
+    o->unsettled[0] = '\0'; // whatever became of it, the record is read and held now
+    if (o->rec.epoch > m->plan.epoch && !ha_owner_names(o, m->vm->run.qemu->instance)) {
         drv_err(err, DRV_ESTATE, "%s took the VM at epoch %llu", o->rec.host,
                 (unsigned long long)o->rec.epoch);
         return strcmp(o->rec.host, m->ha->fqdn) == 0 ? -1 : 0;
     }
     struct ss_store *st = ha_store_open(m->ha, m->plan.from_home_store, NULL, err);
     int rc =
-        st ? ha_home_write_epoch(st, m->plan.from_home, &m->vm->def, o->rec.epoch + 1, hash, err)
+        st ? ha_home_write_epoch(st, m->plan.from_home, &m->vm->def, m->plan.epoch + 1, hash, err)
            : -1;
     ss_store_close(st);
-    if (rc < 0)
+    if (rc < 0 || ha_owner_commit(o, m->vm->run.qemu->instance, m->plan.move,
+                                  m->plan.from_home_store, m->plan.from_home, hash, err) != 1)
         return -1;
-    rc = ha_owner_commit(o, m->vm->run.qemu->instance, m->plan.move, m->plan.from_home_store,
-                         m->plan.from_home, hash, err);
-    if (rc != 1)
-        return -1;
-    ha_vm_publish(m->vm, NULL, o->rec.epoch, NULL);
-    m->vm->run.qemu->epoch = o->rec.epoch; // what a later agent finds
-    struct drv_err unsaved = DRV_ERR_INIT;
-    if (ha_qemu_save(m->vm->run.qemu, &unsaved) < 0)
-        drv_log_err(LOG_WARNING, "move.take_back", &unsaved);
-    return 1;
+    return back(m, o);
 }
 
 // --- the end ---
