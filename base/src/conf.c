@@ -440,17 +440,14 @@ static void put_roff(FILE *out, const char *s)
 
 void drv_conf_man(const struct drv_option *table, FILE *out)
 {
-    fputs(".SH OPTIONS\n", out);
     for (const struct drv_option *o = table; o->name; o++) {
         char want[256];
         expected(o, want, sizeof want);
-        fputs(".TP\n.B ", out);
-        put_roff(out, o->name);
-        fputc('\n', out);
+        fprintf(out, ".It Va %s\n", o->name);
         put_roff(out, o->text);
         fputs("\n.br\nExpects ", out);
         put_roff(out, want);
-        fputs("; default ", out);
+        fputs("; default: ", out);
         put_roff(out, *o->def ? o->def : "empty");
         fputs(o->reloadable ? ".\n" : "; a change needs a restart.\n", out);
     }

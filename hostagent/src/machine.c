@@ -89,7 +89,7 @@ static bool look_in(const char *dir, const char *file, char *ret, size_t size)
 
 static int find_helper(struct ha *ha, const char *file, char *ret, size_t size, struct drv_err *err)
 {
-    char exe[256] = "", beside[300];
+    char exe[256] = "", beside[300], libexec[300];
     const char *lib_dir = drv_conf_str(ha->conf, "lib_dir");
     if (lib_dir[0]) {
         if (look_in(lib_dir, file, ret, size))
@@ -101,10 +101,11 @@ static int find_helper(struct ha *ha, const char *file, char *ret, size_t size, 
     if (slash)
         *slash = '\0';
     snprintf(beside, sizeof beside, "%s/../lib", exe);
+    snprintf(libexec, sizeof libexec, "%s/" DROVER_LIBEXEC_DIR, exe);
     if (look_in(exe, file, ret, size) || look_in(beside, file, ret, size) ||
-        look_in(DROVER_LIBEXEC_DIR, file, ret, size))
+        look_in(libexec, file, ret, size))
         return 0;
-    drv_err(err, DRV_ENOTFOUND, "%s is neither beside droverd nor in %s", file, DROVER_LIBEXEC_DIR);
+    drv_err(err, DRV_ENOTFOUND, "%s is neither beside droverd nor in %s", file, libexec);
     return drv_err_hint(err, "install drover completely, or set lib_dir in drover.conf");
 }
 

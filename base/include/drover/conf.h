@@ -62,7 +62,7 @@ unsigned drv_conf_list(const struct drv_conf *c, const char *name, const char *c
 
 // Write all options with their texts, as a file that drv_conf_parse() reads.
 void drv_conf_show(const struct drv_conf *c, FILE *out);
-// Write the section OPTIONS of a man page (roff man macros).
+// Write the items of a man page's list of options (mdoc).
 void drv_conf_man(const struct drv_option *table, FILE *out);
 
 #endif

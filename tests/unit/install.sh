@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-3.0-or-later
+# install.sh BUILD_DIR: `cmake --install` puts everything in its place, the installed droverd finds its
+# helpers there, and the man pages name every option that the programs have.
+set -u -o pipefail
+
+BUILD=$(readlink -f "${1:?usage: install.sh BUILD_DIR}")
+PLUGIN=$(dirname "$(readlink -f "$0")")/../../smbstore/plugin/plugin.c
+STAGE=$(mktemp -d)
+trap 'rm -rf "$STAGE"' EXIT
+FAILED=0
+
+say() {
+    echo "$*"
+    FAILED=1
+}
+
+DESTDIR=$STAGE cmake --install "$BUILD" >"$STAGE/log" || {
+    cat "$STAGE/log"
+    exit 1
+}
+PREFIX=$STAGE$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$BUILD/CMakeCache.txt")
+
+# one NAME: the installed file of that name.
+one() { find "$PREFIX" -name "$1" -type f; }
+for name in drover droverd drover-smb drover-store.so drover.1 drover.conf.5 droverd.8 drover-store.8; do
+    [[ -n $(one "$name") ]] || say "$name is not installed"
+done
+
+# Helpers are looked for before anything is made.
+DROVERD=$(one droverd)
+printf 'state_dir = /nonexistent/drover\nhost = hv1.example.lan\n' >"$STAGE/drover.conf"
+out=$("$DROVERD" --config="$STAGE/drover.conf" 2>&1) && say "droverd started without its folder"
+[[ $out == *state_dir* ]] || say "the installed droverd does not find its helpers: $out"
+rm "$(one drover-store.so)"
+out=$("$DROVERD" --config="$STAGE/drover.conf" 2>&1)
+[[ $out == *"drover-store.so is neither"* ]] || say "a missing helper is not told: $out"
+
+# named PAGE NAME...: as an item of a list.
+named() {
+    local page=$1 name
+    shift
+    (($#)) || say "$page: nothing to look for"
+    for name in "$@"; do
+        grep -qE "^\.It (Va|Fl Fl|Cm|.*, Fl Fl) $name( |$)" "$(one "$page")" || say "$page does not name $name"
+    done
+}
+mapfile -t options < <("$DROVERD" --show-config | sed -nE 's/^#?([a-z_]+) *=.*/\1/p')
+named drover.conf.5 "${options[@]}"
+mapfile -t options < <("$DROVERD" --help | sed -nE 's/.*--([a-z-]+).*/\1/p')
+named droverd.8 "${options[@]}"
+mapfile -t options < <(sed -n '/^static int config(/,/^}/p' "$PLUGIN" |
+    grep -oE 'strcmp\(key, "[a-z_]+"|text_keys\[\] = .*' | grep -oE '"[a-z_]+"' | tr -d '"')
+named drover-store.8 "${options[@]}"
+
+if command -v groff >/dev/null; then
+    while read -r page; do
+        warnings=$(groff -mdoc -ww -z -Tutf8 "$page" 2>&1)
+        [[ -z $warnings ]] || say "$page: $warnings"
+    done < <(find "$PREFIX" -path '*/man/*' -type f)
+fi
+exit $FAILED
