@@ -54,7 +54,7 @@ static int parse_bool(const char *s, int64_t *ret)
     static const char *const words[] = {"off", "on", "no", "yes", "false", "true"};
     for (size_t i = 0; i < DRV_ARRAY_LEN(words); i++)
         if (!strcmp(s, words[i])) {
-            *ret = i % 2;
+            *ret = (int64_t)(i % 2);
             return 0;
         }
     return -1;
@@ -207,13 +207,11 @@ static int parse_list(const struct drv_option *o, const char *text, struct value
     // One block: the pointers, then the items' strings.
     v->items = drv_xcalloc(1, (n + 1) * sizeof *v->items + bytes);
     v->text = drv_xcalloc(1, bytes);
-    char *at = (char *)(v->items + n + 1);
+    char *at = (char *)(v->items + n + 1), *text_at = v->text;
     for (unsigned i = 0; i < n; i++) {
         v->items[i] = at;
         at = stpcpy(at, found[i]) + 1;
-        if (i)
-            strcat(v->text, ", ");
-        strcat(v->text, found[i]);
+        text_at = stpcpy(stpcpy(text_at, i ? ", " : ""), found[i]);
     }
     v->n_items = n;
     return 0;

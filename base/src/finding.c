@@ -142,8 +142,8 @@ static struct drv_finding *append(struct drv_findings *f)
     return one;
 }
 
-static void add(struct drv_findings *f, int sev, const char *id, const char *host, const char *fmt,
-                va_list ap)
+__attribute__((format(printf, 5, 0))) static void
+add(struct drv_findings *f, int sev, const char *id, const char *host, const char *fmt, va_list ap)
 {
     const struct drv_finding_def *def = drv_finding_def(id);
     struct drv_finding *one = append(f);

@@ -96,8 +96,8 @@ char *drv_base64(const void *data, size_t len)
                      (n > 2 ? in[i + 2] : 0);
         *p++ = alphabet[v >> 18];
         *p++ = alphabet[v >> 12 & 63];
-        *p++ = n > 1 ? alphabet[v >> 6 & 63] : '=';
-        *p++ = n > 2 ? alphabet[v & 63] : '=';
+        *p++ = (char)(n > 1 ? alphabet[v >> 6 & 63] : '=');
+        *p++ = (char)(n > 2 ? alphabet[v & 63] : '=');
     }
     return out;
 }

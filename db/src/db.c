@@ -212,7 +212,7 @@ static int expect_pragma(struct db *db, const char *sql, const char *want, struc
     if (row < 0)
         return -1;
     const char *got = row ? (const char *)sqlite3_column_text(s, 0) : NULL;
-    if (want && (!got || strcmp(got, want))) {
+    if (want && (!got || strcmp(got, want) != 0)) {
         drv_err(err, DRV_EIO, "database %s: %s answers \"%s\", not \"%s\"", db->path, sql,
                 got ? got : "", want);
         return -1;

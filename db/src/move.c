@@ -151,7 +151,7 @@ void db_moves_done(struct db_moves *m)
 // Why a compare-and-set changed nothing: the row is missing, or in a state that forbids it.
 static int not_now(struct db *db, const char *id, const char *what, struct drv_err *err)
 {
-    struct db_move m;
+    struct db_move m = {0};
     if (db_move_get(db, id, &m, err))
         return -1;
     drv_err(err, DRV_ESTATE, "move %s is %s%s: it cannot %s", id, state_names[m.state],

@@ -68,7 +68,7 @@ int db_move_phase_begin(struct db *db, const char *move, const char *phase, enum
     if (db_begin(db, err))
         return -1;
     bool ok = !look(db, move, phase, step, state, last, err);
-    if (ok && step == DB_START && strcmp(state, db_move_state_name(DB_MOVE_ACTIVE))) {
+    if (ok && step == DB_START && strcmp(state, db_move_state_name(DB_MOVE_ACTIVE)) != 0) {
         drv_err(err, DRV_ESTATE, "move %s is %s: phase %s cannot start", move, state, phase);
         ok = false;
     }
@@ -86,7 +86,7 @@ int db_move_phase_end(struct db *db, const char *move, const char *phase, enum d
     if (db_begin(db, err))
         return -1;
     bool ok = !look(db, move, phase, step, state, last, err);
-    if (ok && (end == DB_BEGUN || strcmp(last, step_state_names[DB_BEGUN]))) {
+    if (ok && (end == DB_BEGUN || strcmp(last, step_state_names[DB_BEGUN]) != 0)) {
         drv_err(err, DRV_ESTATE, "move %s: %s of phase %s is not begun", move, step_names[step],
                 phase);
         ok = false;

@@ -87,7 +87,7 @@ int cli_host_port(const char *text, char *ret_host, size_t size, unsigned *ret_p
 static int connect_remote(struct cli *c, struct drv_err *err)
 {
     char name[256], fqdn[256];
-    unsigned port;
+    unsigned port = 0;
     if (cli_host_port(c->host, name, sizeof name, &port, err) ||
         cli_fqdn(name, fqdn, sizeof fqdn, err))
         return -1;

@@ -153,10 +153,10 @@ const struct cli_verb *cli_find_verb(int argc, char **argv, int *ret_words)
     bool noun_known = false;
     *ret_words = 0;
     for (const struct cli_verb *v = cli_verbs; v->noun; v++) {
-        if (strcmp(v->noun, noun))
+        if (strcmp(v->noun, noun) != 0)
             continue;
         noun_known = true;
-        if (v->verb && (!verb || strcmp(v->verb, verb)))
+        if (v->verb && (!verb || strcmp(v->verb, verb) != 0))
             continue;
         *ret_words = v->verb ? 2 : 1;
         return v;

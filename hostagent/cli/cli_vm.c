@@ -101,7 +101,7 @@ int cli_vm_stop(struct cli *c, const struct cli_args *a)
     int64_t ms = 120000;
     if (timeout && cli_parse_duration(timeout, &ms, &err))
         return cli_usage(c, "--timeout: %s", err.msg);
-    if (ms < 1000 || ms > 24 * 3600 * 1000)
+    if (ms < 1000 || ms > 24 * 3600 * 1000L)
         return cli_usage(c, "--timeout: 1s to 24h");
     if (force && !cli_confirm(c, "Cutting the power of %s may lose what it has not written. Do it?",
                               a->pos[0]))

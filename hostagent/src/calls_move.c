@@ -224,7 +224,7 @@ static json_t *move_attach(struct ha_ctx *ctx, const json_t *args, struct drv_er
             drv_sleep_ms(ATTACH_POLL_MS);
     }
     ha_move_put(m);
-    if (l.result && json_is_object(l.result))
+    if (json_is_object(l.result))
         return l.result;
     json_decref(l.result);
     return l.over ? from_journal(ctx->ha, id, err) : json_object();

@@ -33,7 +33,8 @@ static void addresses(const char *networks, struct mv_facts *f)
                 continue;
             inet_ntop(s.family, ha_sockaddr_ip(i->ifa_addr), f->addrs[f->n_addrs],
                       sizeof f->addrs[0]);
-            DRV_COPY(f->subnets[f->n_addrs++], s.text);
+            DRV_COPY(f->subnets[f->n_addrs], s.text);
+            f->n_addrs++;
         }
     }
     freeifaddrs(all);

@@ -219,7 +219,7 @@ static int bind_tcp(const struct addrinfo *ai, const char *address, unsigned por
 
 static unsigned port_of(int fd)
 {
-    struct sockaddr_storage sa;
+    struct sockaddr_storage sa = {0};
     socklen_t len = sizeof sa;
     if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
         return 0;

@@ -151,7 +151,7 @@ static void stop_when_idle(evutil_socket_t fd, short what, void *arg)
 void ha_stop(struct ha *ha)
 {
     struct agent *a = agent_of(ha);
-    const struct timeval poll = {.tv_usec = STOP_POLL_MS * 1000};
+    const struct timeval poll = {.tv_usec = STOP_POLL_MS * 1000L};
     if (a->stop_timer)
         return;
     ha_server_free(ha->server); // incoming moves are abandoned with their channels

@@ -14,7 +14,7 @@ int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err)
     if (snprintf(ret, size, "%s/host.ccache", drv_conf_str(ha->conf, "run_dir")) >= (int)size)
         return drv_err(err, DRV_EINVAL, "run_dir is too long");
     // Half of a usual ticket's life: a drover-store that starts now shall live on it for hours.
-    if (dg_ccache_lifetime_s(ret, &left_s, &none) == 0 && left_s > 5 * 3600)
+    if (dg_ccache_lifetime_s(ret, &left_s, &none) == 0 && left_s > 5 * 3600L)
         return 0;
     return dg_host_ccache(drv_conf_str(ha->conf, "keytab"), NULL, ret, err);
 }

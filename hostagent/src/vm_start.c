@@ -148,7 +148,8 @@ static int read_truth(struct ha_vm *vm, const struct ha_start_opts *opts, struct
     ss_store_close(arbiter);
     if (rc < 0)
         return -1;
-    if (strcmp(ret_rec->home_store, vm->home_store) != 0 || strcmp(ret_rec->home_path, vm->home))
+    if (strcmp(ret_rec->home_store, vm->home_store) != 0 ||
+        strcmp(ret_rec->home_path, vm->home) != 0)
         return drv_err(err, DRV_EATTENTION,
                        "the owner record says that the VM's home is %s:%s, here it is %s:%s",
                        ret_rec->home_store, ret_rec->home_path, vm->home_store, vm->home);

@@ -59,8 +59,10 @@ struct mv_job *mv_job_new(const struct mv_plan *plan, const struct mv_ports *por
     job->progress.phases = ROWS;
     job->progress.phase = table[0]->name;
     for (unsigned i = 0; i < plan->n_disks; i++)
-        if (plan->disks[i].moves)
-            DRV_COPY(job->progress.disks[job->progress.n_disks++].id, plan->disks[i].id);
+        if (plan->disks[i].moves) {
+            DRV_COPY(job->progress.disks[job->progress.n_disks].id, plan->disks[i].id);
+            job->progress.n_disks++;
+        }
     return job;
 }
 
@@ -334,9 +336,8 @@ static int check_due(const struct mv_job *job, unsigned i, struct drv_err *err)
         return drv_err(err, DRV_ESTATE, "phase take is not due: the memory is not loaded");
     if (table[i] == &mv_phase_check || table[i] == &mv_phase_reserve || job->taken)
         return 0;
-    do
-        i--;
-    while (!table[i]->dst_step);
+    while (i > 0 && !table[--i]->dst_step)
+        continue; // the one before that the destination has; it has `check`, the first
     if (!(job->done_rows & (1u << i)))
         return drv_err(err, DRV_ESTATE, "phase %s is not due: %s has not been done", name,
                        table[i]->name);

@@ -14,7 +14,8 @@ static json_t *text(const char *s)
     char plain[sizeof((struct drv_err *)0)->msg];
     DRV_COPY(plain, s);
     for (char *p = plain; *p; p++)
-        *p = *p & 0x80 ? '?' : *p;
+        if (*p & 0x80)
+            *p = '?';
     return json_string(plain);
 }
 
@@ -74,6 +75,7 @@ json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const str
 {
     const struct mv_timeline *t = &job->t;
     uint64_t memory_bytes = job->memory.transferred_bytes;
+    uint64_t wire_bytes = memory_bytes + job->disk_bytes;
     bool ran_there = t->taken != 0 && t->stopped != 0; // and was measured
     json_t *j = json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:b, s:o}",
@@ -83,8 +85,7 @@ json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const str
         ran_there ? json_real(ms_between(t->stopped, t->taken)) : json_null(), "blackout_parts_ms",
         ran_there ? parts(job) : json_null(), "predicted_blackout_ms", job->predicted_ms,
         "memory_bytes", (json_int_t)memory_bytes, "disk_bytes", (json_int_t)job->disk_bytes,
-        "wire_bytes", (json_int_t)(memory_bytes + job->disk_bytes), "passes",
-        (json_int_t)job->memory.passes, "encrypted", job->plan.encrypt, "error",
-        err && result != MV_DONE ? error_json(job, err) : json_null());
+        "wire_bytes", (json_int_t)wire_bytes, "passes", (json_int_t)job->memory.passes, "encrypted",
+        job->plan.encrypt, "error", err && result != MV_DONE ? error_json(job, err) : json_null());
     return j;
 }

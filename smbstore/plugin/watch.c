@@ -90,7 +90,7 @@ static void *watch_main(void *arg)
     while (!w->stopping) {
         if (st->pause_wanted && drv_now_ms() >= next_pause_ms) {
             pause_guest(st);
-            next_pause_ms = drv_now_ms() + 2 * TICK_MS;
+            next_pause_ms = drv_now_ms() + 2L * TICK_MS;
         }
         bool stall = stalled(st);
         pthread_mutex_unlock(&st->lock);

@@ -11,8 +11,8 @@
 #define DRV_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define DRV_UUID_LEN 37 // text form with its NUL
 
-// Run FN on the variable's address when it goes out of scope.
-#define DRV_CLEANUP(fn) __attribute__((cleanup(fn)))
+// Run FN on the variable's address when it goes out of scope, its only use at times.
+#define DRV_CLEANUP(fn) __attribute__((cleanup(fn), unused))
 #define DRV_AUTO_FREE DRV_CLEANUP(drv_cleanup_free)   // char *p: free()
 #define DRV_AUTO_CLOSE DRV_CLEANUP(drv_cleanup_close) // int fd: close() if >= 0
 #define DRV_AUTO_FILE DRV_CLEANUP(drv_cleanup_file)   // FILE *f: fclose()
