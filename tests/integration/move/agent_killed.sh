@@ -17,7 +17,7 @@ UUID='' ID='' AT=hv1
 cleanup() {
     lab link hv1 mig off
     for host in hv1 hv2; do
-        lab svc $host droverd start
+        lab svc "$host" droverd start
     done
     vm_remove "$VM" hv1 || vm_remove "$VM" hv2
 }
@@ -35,7 +35,7 @@ begin() {
 over() {
     local host
     for host in hv1 hv2; do
-        [[ -z $(drover_on $host --json jobs | jq -r --arg id "$ID" 'select(.move == $id and .state == "active") | .move') ]] || return 1
+        [[ -z $(drover_on "$host" --json jobs | jq -r --arg id "$ID" 'select(.move == $id and .state == "active") | .move') ]] || return 1
     done
 }
 
@@ -43,7 +43,7 @@ over() {
 only_once() {
     local host n=0
     for host in hv1 hv2; do
-        case $(vm_state "$VM" $host) in
+        case $(vm_state "$VM" "$host") in
         running) AT=$host n=$((n + 1)) ;;
         '') ;;
         *) return 1 ;;
@@ -59,7 +59,7 @@ killed() {
     for host in "$@"; do
         lab svc "$host" droverd kill
     done
-    wait $ATTACHED
+    wait "$ATTACHED"
     sleep 0.5
     lab link hv1 mig off
     for host in "$@"; do
@@ -83,10 +83,11 @@ killed() {
 
 # in_phase PHASE HOST...: with the disk to a local store and back by turns.
 in_phase() {
-    local phase=$1 storage=$LOCAL
+    local phase=$1 storage=$LOCAL rate=40mbit
     shift
     [[ $(vm_field "$VM" "$AT" '.definition.disks[0].store') == "$LOCAL" ]] && storage=$STORE
-    [[ $phase == memory ]] && lab link hv1 mig 80mbit || lab link hv1 mig 40mbit
+    [[ $phase == memory ]] && rate=80mbit
+    lab link hv1 mig $rate
     begin --storage $storage || return
     wait_until 60 grep -q "\"phase\":\"$phase\"" "$WORK/events" || bad "$phase: never reached"
     sleep 0.3
