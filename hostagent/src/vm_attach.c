@@ -2,6 +2,7 @@
 // Finding VMs again when the agent starts: definitions from the database and the stores' cache,
 // processes from the run directories. A VM outlives its agent, so nothing here touches a guest.
 #include <dirent.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,21 +13,29 @@
 #include "move.h"
 #include "qmp_migrate.h"
 
-void ha_vm_dir_remove(const char *dir)
+// QEMU's user may put anything into the folders that are its own, at any time: no link is followed.
+static void remove_tree(int parent, const char *name, int depth)
 {
-    DIR *d = opendir(dir);
-    if (!d)
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
         return;
-    for (struct dirent *e = readdir(d); e; e = readdir(d)) {
-        char path[768];
+    }
+    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
         if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
             continue;
-        snprintf(path, sizeof path, "%s/%s", dir, e->d_name);
-        if (unlink(path) < 0)
-            ha_vm_dir_remove(path); // one level of folders: qemu/, keys
+        if (unlinkat(dirfd(d), e->d_name, 0) < 0 && depth > 0)
+            remove_tree(dirfd(d), e->d_name, depth - 1);
     }
     closedir(d);
-    rmdir(dir);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+void ha_vm_dir_remove(const char *dir)
+{
+    remove_tree(AT_FDCWD, dir, 2); // qemu/ and the keys' folders
 }
 
 // A migration without a move that steers it (the agent ended meanwhile) would hold the guest for
