@@ -219,12 +219,15 @@ static int bind_tcp(const struct addrinfo *ai, const char *address, unsigned por
 
 static unsigned port_of(int fd)
 {
-    struct sockaddr_storage sa = {0};
-    socklen_t len = sizeof sa;
-    if (getsockname(fd, (struct sockaddr *)&sa, &len) < 0)
+    union {
+        struct sockaddr any;
+        struct sockaddr_in v4;
+        struct sockaddr_in6 v6;
+    } a = {0};
+    socklen_t len = sizeof a;
+    if (getsockname(fd, &a.any, &len) < 0)
         return 0;
-    return sa.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&sa)->sin6_port)
-                                    : ntohs(((struct sockaddr_in *)&sa)->sin_port);
+    return ntohs(a.any.sa_family == AF_INET6 ? a.v6.sin6_port : a.v4.sin_port);
 }
 
 int ha_server_listen_tcp(struct ha_server *s, const char *address, unsigned port,

@@ -10,7 +10,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct drv_frames d = {0};
     size_t step = size ? data[0] % 64 + 1U : 1;
     size_t at = size ? 1 : 0;
-    volatile uint8_t sink = 0;
+    volatile uint8_t sink __attribute__((unused)) = 0;
     drv_frames_limit(&d, 1 << 16);
     while (at < size) {
         size_t n = size - at < step ? size - at : step;

@@ -153,7 +153,7 @@ static int check(int fd, const char *path, const struct log_summary *log)
 {
     struct tg_verdict verdict = {0};
     uint64_t slots = 0, first = 0, highest = 0, last;
-    uint64_t *seqs = calloc(log->slots, sizeof(*seqs));
+    uint64_t *seqs = calloc(log->slots + 1, sizeof(*seqs));
     int header = tg_ring_load(fd, &slots, &first);
 
     if (!seqs || header < 0 || (header == 1 && tg_ring_scan(fd, log->slots, seqs) != 0)) {

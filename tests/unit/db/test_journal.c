@@ -225,7 +225,7 @@ static void *set_many(void *arg)
         char value[16], *got = NULL;
         snprintf(value, sizeof value, "%d", i);
         if (db_setting_set(r->db, "k", value, NULL) || db_setting_get(r->db, "k", &got, NULL) ||
-            strcmp(got, value))
+            strcmp(got, value) != 0)
             r->refused = -1;
         free(got);
     }

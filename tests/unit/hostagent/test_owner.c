@@ -392,6 +392,7 @@ static void a_host_that_was_fenced_does_not_promote(void **state)
     DRV_COPY(fs.record.host, "hv2.drover.test");
     assert_int_equal(ha_owner_resume(owner, INSTANCE, &err), -1);
     assert_int_equal(err.code, DRV_EATTENTION);
+    assert_non_null(strstr(err.msg, "fenced: hv2.drover.test"));
     expect_log("disk1 reopen, disk0 reopen, disk0 read_record");
 }
 

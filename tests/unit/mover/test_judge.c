@@ -127,7 +127,8 @@ static void iso_store_away(struct scene *s)
     DRV_COPY(s->dst.stores[s->dst.n_stores].name, "isos");
     DRV_COPY(s->dst.stores[s->dst.n_stores].url, "smb://fs.example.lan/ISO");
     s->dst.stores[s->dst.n_stores].is_smb = true;
-    DRV_COPY(s->dst.stores[s->dst.n_stores++].error, "no such share");
+    DRV_COPY(s->dst.stores[s->dst.n_stores].error, "no such share");
+    s->dst.n_stores++;
 }
 static void no_store(struct scene *s)
 {
