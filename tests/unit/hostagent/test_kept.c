@@ -73,6 +73,8 @@ static void retire(struct rig *r, int64_t keep_source_s)
     m->plan.keep_source_s = keep_source_s;
     m->plan.disks[0].moves = true;
     DRV_COPY(m->plan.move, MOVE);
+    DRV_COPY(m->plan.from_home_store, "data");
+    DRV_COPY(m->plan.from_home, "web");
     DRV_COPY(m->plan.disks[0].from.store, "data");
     DRV_COPY(m->plan.disks[0].from.path, "web/disk0.raw");
     rig_file(r, "data", "web/disk0.raw", 1);
