@@ -16,7 +16,8 @@ bool mv_plan_moves_disks(const struct mv_plan *p)
 
 bool mv_plan_moves_home(const struct mv_plan *p)
 {
-    // A home that moves with the first disk may have the same names in the other host's local store.
+    // A home that moves with the first disk may have the same names in the other host's local
+    // store.
     return strcmp(p->from_home_store, p->to_home_store) != 0 ||
            strcmp(p->from_home, p->to_home) != 0 || (p->n_disks && p->disks[0].moves);
 }
