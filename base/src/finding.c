@@ -77,6 +77,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("N01", DRV_EXIT_REFUSED, "Network missing at the destination", "Create the bridge there, or map it: --network FROM=TO"),
     ERR("N02", DRV_EXIT_REFUSED, "No migration network in common", "Let move_networks of both hosts name a common subnet."),
     ERR("N03", DRV_EXIT_REFUSED, "The migration network is unreachable", "Check cabling and firewall of the migration network (data_ports)."),
+    ERR("N05", DRV_EXIT_REFUSED, "The hosts do not agree on encryption", "Set encrypt=on on both hosts, or, if clear streams are meant, encrypt=off on both."),
     // T: time
     ERR("T01", DRV_EXIT_REFUSED, "Clocks differ too much", "Set the clocks by the domain controller: timedatectl, chronyc tracking"),
     WARN("T02", DRV_EXIT_REFUSED, "Clocks differ", "Set the clocks by the domain controller before Kerberos refuses (5 minutes)."),

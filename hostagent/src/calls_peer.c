@@ -50,6 +50,20 @@ static json_t *peer_facts(struct ha_ctx *ctx, const json_t *args, struct drv_err
     return mv_facts_to_json(facts);
 }
 
+// Preflight says so too, but whether this host takes clear streams is for this host to decide.
+static int check_encryption(struct ha_ctx *ctx, const struct mv_plan *plan, char *decision,
+                            size_t size, struct drv_err *err)
+{
+    struct ha_settings s;
+    ha_settings_get(ctx->ha, &s);
+    if (plan->encrypt || !s.encrypt)
+        return 0;
+    snprintf(decision, size, "%s takes encrypted streams only", ctx->ha->fqdn);
+    drv_err(err, DRV_EDENIED, "%s", decision);
+    drv_err_id(err, "N05");
+    return drv_err_hint(err, "set encrypt=on on %.100s", plan->from);
+}
+
 // The destination's move begins: authorised once, here.
 static struct ha_move *begin(struct ha_ctx *ctx, const json_t *args, const char *id,
                              struct drv_err *err)
@@ -64,6 +78,8 @@ static struct ha_move *begin(struct ha_ctx *ctx, const json_t *args, const char 
         return NULL;
     }
     int rc = authorise(ctx, plan, AZ_MOVE_IN, decision, sizeof decision, err);
+    if (rc == 0)
+        rc = check_encryption(ctx, plan, decision, sizeof decision, err);
     ha_audit(ctx, "peer.reserve", plan->def.name, rc == 0, decision, id);
     if (rc < 0)
         return NULL;

@@ -171,6 +171,7 @@ static void host(struct ha *ha, const struct mv_plan *plan, struct mv_facts *f)
     f->wall_ms = (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
     f->send = s.send;
     f->receive = s.receive;
+    f->encrypt = s.encrypt;
     bool disks = mv_plan_moves_disks(plan);
     f->slots_used = ha_moves_active(ha, false);
     f->slots_max = s.max_moves;

@@ -22,6 +22,7 @@ static const struct field host_fields[] = {
     FIELD(mv_facts, wall_ms, I64),
     FIELD(mv_facts, send, BOOL),
     FIELD(mv_facts, receive, BOOL),
+    FIELD(mv_facts, encrypt, BOOL),
     FIELD(mv_facts, slots_used, UINT),
     FIELD(mv_facts, slots_max, UINT),
     FIELD(mv_facts, mem_free_kib, U64),

@@ -292,6 +292,15 @@ static void networks(struct scene *s)
                            "memory and disks go over the migration network to %s", addr);
 }
 
+static void encryption(struct scene *s)
+{
+    if (s->plan->encrypt || !s->dst->encrypt)
+        return;
+    drv_finding_add(s->out, "N05", s->dst->host,
+                    "%s would send memory and disks in clear, %s takes them encrypted only",
+                    s->src->host, s->dst->host);
+}
+
 static void clock_skew(struct scene *s)
 {
     long long skew = llabs(s->skew_ms);
@@ -327,8 +336,8 @@ void mv_judge(const struct mv_plan *plan, const struct mv_facts *src, const stru
     source_disks(&s);
     if (!dst)
         return;
-    static void (*const rules[])(struct scene *) = {settings, ram_size, machine,  cdroms,
-                                                    stores,   arbiter,  networks, clock_skew};
+    static void (*const rules[])(struct scene *) = {
+        settings, ram_size, machine, cdroms, stores, arbiter, networks, encryption, clock_skew};
     for (size_t i = 0; i < DRV_ARRAY_LEN(rules); i++)
         rules[i](&s);
 }

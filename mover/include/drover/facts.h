@@ -41,6 +41,7 @@ struct mv_facts {
     char qemu_version[32]; // installed
     int64_t wall_ms;       // CLOCK_REALTIME when asked: for the skew finding alone
     bool send, receive;
+    bool encrypt; // the host's setting: streams to and from it are encrypted
     unsigned slots_used, slots_max;
     uint64_t mem_free_kib;
     unsigned cpus;

@@ -209,6 +209,11 @@ static void dead_network(struct scene *s)
 {
     DRV_COPY(s->src.unreachable, "10.0.1.2 does not answer within 2000 ms");
 }
+static void clear_to_careful_host(struct scene *s)
+{
+    s->plan.encrypt = false;
+    s->dst.encrypt = true;
+}
 static void clock_error(struct scene *s)
 {
     s->skew_ms = -300000;
@@ -275,6 +280,7 @@ static const struct {
     {"N01", DRV_SEV_ERROR, 1, 0, no_bridge, "br0"},
     {"N02", DRV_SEV_ERROR, 1, 0, no_common_network, "in common"},
     {"N03", DRV_SEV_ERROR, 0, 0, dead_network, "does not answer"},
+    {"N05", DRV_SEV_ERROR, 1, 0, clear_to_careful_host, "in clear"},
     {"T01", DRV_SEV_ERROR, 1, 0, clock_error, "300 s"},
     {"T02", DRV_SEV_WARNING, 1, 0, clock_warning, "60 s"},
 };
