@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { HELPER_LINE_MAX = 1 << 20 };
@@ -308,9 +309,14 @@ pid_t drv_proc_spawn(const struct drv_spawn *s, struct drv_err *err)
     pid_t middle = fork();
     if (middle == 0) {
         setsid();
+        pid_t self = getpid();
         pid_t pid = fork();
-        if (pid == 0)
+        if (pid == 0) {
+            // nbdkit asks for SIGTERM at its parent's end: that must be over before it runs.
+            while (getppid() == self)
+                nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
             exec_detached(s);
+        }
         if (write(fds[1], &pid, sizeof pid) < 0)
             _exit(1);
         _exit(0);
