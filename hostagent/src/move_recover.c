@@ -14,7 +14,7 @@
 #include "move.h"
 #include "qemu_state.h"
 
-enum { OPEN_MAX = 1000, ASK_AGAIN_MS = 5000 };
+enum { LOOK_BACK = 500, ASK_AGAIN_MS = 5000 };
 
 // --- the journal's side ---
 
@@ -27,6 +27,28 @@ static struct mv_plan *plan_of(const struct db_move *row, struct drv_err *err)
     drv_err(err, DRV_EINVAL, "the journal's plan of the move cannot be read");
     free(plan);
     return NULL;
+}
+
+// A refusal is written before the first thing is undone: the agent may have died in between.
+static bool is_undone(struct ha *ha, const char *move)
+{
+    struct db_phases steps = {0};
+    struct drv_err err = DRV_ERR_INIT;
+    if (db_move_phases(ha->db, move, &steps, &err) < 0)
+        drv_log_err(LOG_ERR, "move.journal", &err);
+    bool undone = steps.n == 0;
+    for (unsigned i = 0; i < steps.n; i++)
+        undone |= !strcmp(steps.list[i].phase, "reserve") && steps.list[i].step == DB_UNDO &&
+                  steps.list[i].state == DB_DONE;
+    db_phases_done(&steps);
+    return undone;
+}
+
+static bool is_open(struct ha *ha, const struct db_move *row)
+{
+    if (row->state == DB_MOVE_ACTIVE)
+        return true;
+    return row->role == DB_DESTINATION && row->state == DB_MOVE_REFUSED && !is_undone(ha, row->id);
 }
 
 // The VM that was arriving is in no other list of this host.
@@ -47,11 +69,14 @@ static void load_arriving(struct ha *ha, const struct db_move *row)
 int ha_moves_load(struct ha *ha, struct drv_err *err)
 {
     struct db_moves rows = {0};
-    if (db_move_list(ha->db, true, OPEN_MAX, &rows, err) < 0)
+    if (db_move_list(ha->db, false, LOOK_BACK, &rows, err) < 0)
         return -1;
     for (unsigned i = 0; i < rows.n; i++) {
         const struct db_move *row = &rows.list[i];
-        if (row->state != DB_MOVE_ACTIVE) // a person's by now
+        bool newest = true; // of this VM; an older one is over, whatever it left
+        for (unsigned k = 0; k < i; k++)
+            newest = newest && strcmp(rows.list[k].vm_uuid, row->vm_uuid) != 0;
+        if (!newest || !is_open(ha, row))
             continue;
         drv_log(LOG_WARNING, "move.open", F_STR("move", row->id), F_STR("vm", row->vm_name),
                 F_STR("role", db_role_name(row->role)), F_STR("phase", row->phase));
@@ -62,20 +87,24 @@ int ha_moves_load(struct ha *ha, struct drv_err *err)
     return 0;
 }
 
-// The open move of a VM: there is at most one.
+// The open move of a VM: its newest, as another one begins only when that is over.
 static bool find_open(struct ha *ha, const char *uuid, struct db_move *ret)
 {
     struct db_moves rows = {0};
     struct drv_err err = DRV_ERR_INIT;
     bool found = false;
-    if (db_move_list(ha->db, true, OPEN_MAX, &rows, &err) < 0)
+    if (db_move_list(ha->db, false, LOOK_BACK, &rows, &err) < 0)
         drv_log_err(LOG_ERR, "move.journal", &err);
-    for (unsigned i = 0; i < rows.n && !found; i++)
-        if (rows.list[i].state == DB_MOVE_ACTIVE && !strcmp(rows.list[i].vm_uuid, uuid)) {
-            found = true;
+    for (unsigned i = 0; i < rows.n; i++) {
+        if (strcmp(rows.list[i].vm_uuid, uuid) != 0)
+            continue;
+        found = is_open(ha, &rows.list[i]);
+        if (found) {
             *ret = rows.list[i];
             rows.list[i] = (struct db_move){0};
         }
+        break;
+    }
     db_moves_done(&rows);
     return found;
 }
