@@ -1,6 +1,6 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# roundtrip.sh BUILD_DIR: $MOVES moves (4 if not said), there and back in turn, half VM-only and half with the
+# roundtrip.sh BUILD_DIR: $MOVES moves (6 if not said), there and back in turn, half VM-only and half with the
 # disk, of a guest that rewrites its memory and writes records. Nothing may be lost, broken or left behind.
 set -u -o pipefail
 
@@ -10,20 +10,20 @@ export DROVER_BUILD=${1:?usage: roundtrip.sh BUILD_DIR}
 . "$HERE/../lib.sh"
 
 VM=trip-$$ IP=10.83.0.110
-MOVES=${MOVES:-4}
+MOVES=${MOVES:-6}
 UUID='' AT=hv1
 
 cleanup() { vm_remove "$VM" "$AT"; }
 
-# one_move N: to the other host; of each four, two leave the disk where it is.
+# one_move N: to the other host.
 one_move() {
     local n=$1 from=$AT to options=() text="VM only"
     [[ $from == hv1 ]] && to=hv2 || to=hv1
-    # SMB -> SMB, SMB -> local, local -> local, local -> SMB: each kind in four moves.
-    case $((n % 4)) in
-    1) options=(--storage "$LOCAL") text="disk to $LOCAL" ;;
-    2) options=(--storage "$LOCAL") text="disk from $LOCAL to $LOCAL" ;;
-    3) options=(--storage "$STORE") text="disk to $STORE" ;;
+    # Of six, three VM-only; then SMB -> local, local -> local, local -> SMB.
+    case $((n % 6)) in
+    3) options=(--storage "$LOCAL") text="disk to $LOCAL" ;;
+    4) options=(--storage "$LOCAL") text="disk from $LOCAL to $LOCAL" ;;
+    5) options=(--storage "$STORE") text="disk to $STORE" ;;
     esac
     if ! move "$VM" "$from" "$to" "${options[@]}"; then
         bad "move $n, $from to $to, $text: $(result error)$(cat "$WORK/move.err")"
