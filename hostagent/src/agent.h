@@ -102,6 +102,8 @@ int ha_store_file_url(const char *url, const char *path, char *ret, size_t size,
 // A fresh TGT of the host in <run_dir>/host.ccache (renewed when little is left); path without
 // FILE:.
 int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err);
+// A new TGT in any case: groups that the host has joined count from its next ticket on.
+int ha_host_ccache_renew(struct ha *ha, struct drv_err *err);
 
 // --- vm.c: the table of VMs ---
 struct ha_vm *ha_vm_find(struct ha *ha, const char *name_or_uuid); // loop thread

@@ -94,6 +94,10 @@ static int listen_all(struct ha *ha, struct drv_err *err)
 static void attach(void *arg)
 {
     struct drv_err err = DRV_ERR_INIT;
+    if (ha_host_ccache_renew(arg, &err) < 0) { // the one from before may still do
+        drv_log_err(LOG_WARNING, "agent.ticket", &err);
+        drv_err_clear(&err);
+    }
     if (ha_vms_attach(arg, &err) < 0)
         drv_log_err(LOG_ERR, "agent.attach", &err);
 }

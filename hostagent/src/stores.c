@@ -7,12 +7,27 @@
 
 enum { STORE_TIMEOUT_MS = 20000 };
 
+static int ccache_path(struct ha *ha, char *ret, size_t size, struct drv_err *err)
+{
+    if (snprintf(ret, size, "%s/host.ccache", drv_conf_str(ha->conf, "run_dir")) >= (int)size)
+        return drv_err(err, DRV_EINVAL, "run_dir is too long");
+    return 0;
+}
+
+int ha_host_ccache_renew(struct ha *ha, struct drv_err *err)
+{
+    char path[512];
+    if (ccache_path(ha, path, sizeof path, err) < 0)
+        return -1;
+    return dg_host_ccache(drv_conf_str(ha->conf, "keytab"), NULL, path, err);
+}
+
 int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err)
 {
     int64_t left_s = 0;
     struct drv_err none = DRV_ERR_INIT;
-    if (snprintf(ret, size, "%s/host.ccache", drv_conf_str(ha->conf, "run_dir")) >= (int)size)
-        return drv_err(err, DRV_EINVAL, "run_dir is too long");
+    if (ccache_path(ha, ret, size, err) < 0)
+        return -1;
     // Half of a usual ticket's life: a drover-store that starts now shall live on it for hours.
     if (dg_ccache_lifetime_s(ret, &left_s, &none) == 0 && left_s > 5 * 3600L)
         return 0;
