@@ -28,6 +28,7 @@ other() { [[ $1 == hv1 ]] && echo hv2 || echo hv1; }
 begin() {
     ID=$(drover_as alice "$AT" move "$VM" --to "$(other "$AT")" --detach "$@") || { bad "no move: $ID" && return 1; }
     ID=${ID##*$'\n'}
+    : >"$WORK/events"
     drover_as alice "$AT" --json attach "$ID" >"$WORK/events" 2>"$WORK/attach.err" &
     ATTACHED=$!
 }
@@ -59,8 +60,7 @@ killed() {
     for host in "$@"; do
         lab svc "$host" droverd kill
     done
-    wait "$ATTACHED"
-    sleep 0.5
+    sleep 1
     lab link hv1 mig off
     for host in "$@"; do
         need "$text: a new agent on $host" lab svc "$host" droverd start
@@ -69,6 +69,7 @@ killed() {
         state=$(drover_on "$host" --json jobs | jq -r --arg id "$ID" 'select(.move == $id) | .state')
         like "$text: $host lists the move" "$state" "[a-z]*"
     done
+    wait "$ATTACHED" # of a source that lives: until the end
     if ! wait_until 90 over; then
         bad "$text: the move ends: $(drover_on hv1 --plain jobs --active) $(drover_on hv2 --plain jobs --active)"
     fi
@@ -110,12 +111,16 @@ in_phase memory hv2
 in_phase memory hv1 hv2
 for ((n = 0; n < ROUNDS; n++)); do
     options=()
-    ((n % 2)) && options=(--storage "$LOCAL")
+    if [[ $(vm_field "$VM" "$AT" '.definition.disks[0].store') == "$LOCAL" ]]; then
+        options=(--storage "$STORE")
+    elif ((n % 2)); then
+        options=(--storage "$LOCAL")
+    fi
     hosts=(hv1 hv2)
     ((RANDOM % 3 == 0)) || hosts=("hv$((RANDOM % 2 + 1))")
     begin "${options[@]}" || break
     delay=$(printf '0.%03d' $((RANDOM % 1000)))
-    wait_until 20 grep -q '"phase":"memory"' "$WORK/events"
+    wait_until 20 grep -q '"phase":"memory"' "$WORK/events" || bad "round $n: never reached: $(tail -n 1 "$WORK/events")"
     sleep "$delay"
     killed "round $n, $delay s into memory, ${hosts[*]} killed" "${hosts[@]}" || break
 done
