@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Error values: see err.h.
+// Error values: see err.h. Texts are cleaned: a name cut in the middle of a character, or words of
+// a server that are not UTF-8, would otherwise keep the whole error out of a JSON message.
 #include "drover/err.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+
+#include "drover/util.h"
 
 static const char *const code_names[] = {
     [DRV_OK] = "ok",
@@ -41,6 +44,7 @@ int drv_err(struct drv_err *err, enum drv_code code, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(err->msg, sizeof err->msg, fmt, ap);
         va_end(ap);
+        drv_utf8_clean(err->msg);
     }
     return -1;
 }
@@ -93,6 +97,7 @@ int drv_err_os(struct drv_err *err, int errnum, const char *fmt, ...)
         const char *what = strerror_r(errnum, text, sizeof text);
         if (n >= 0 && (size_t)n < sizeof err->msg)
             snprintf(err->msg + n, sizeof err->msg - (size_t)n, ": %s", what);
+        drv_utf8_clean(err->msg);
         drv_err_native(err, "os", errnum);
     }
     return -1;
@@ -105,6 +110,7 @@ int drv_err_hint(struct drv_err *err, const char *fmt, ...)
         va_start(ap, fmt);
         vsnprintf(err->hint, sizeof err->hint, fmt, ap);
         va_end(ap);
+        drv_utf8_clean(err->hint);
     }
     return -1;
 }
@@ -137,6 +143,7 @@ int drv_err_prefix(struct drv_err *err, const char *fmt, ...)
     va_end(ap);
     memcpy(inner, err->msg, sizeof inner);
     snprintf(err->msg, sizeof err->msg, "%s: %s", outer, inner);
+    drv_utf8_clean(err->msg);
     return -1;
 }
 

@@ -201,24 +201,35 @@ static void helper_kill(struct drv_helper *h)
     h->pid = 0;
 }
 
-static int send_line(int fd, const char *line)
+// 1 = sent, 0 = time-out: a helper that is stopped does not read; -1 = gone.
+static int send_bytes(int fd, const char *data, size_t len, int64_t deadline)
 {
-    size_t len = strlen(line), off = 0;
-    while (off < len) {
-        ssize_t n = send(fd, line + off, len - off, MSG_NOSIGNAL);
-        if (n < 0 && errno == EINTR)
+    while (len > 0) {
+        int64_t left = deadline - drv_now_ms();
+        struct pollfd p = {.fd = fd, .events = POLLOUT};
+        int rc = left > 0 ? poll(&p, 1, (int)left) : 0;
+        if (rc == 0)
+            return 0;
+        ssize_t n = rc < 0 ? -1 : send(fd, data, len, MSG_NOSIGNAL | MSG_DONTWAIT);
+        if (n < 0 && (errno == EINTR || errno == EAGAIN))
             continue;
         if (n < 0)
             return -1;
-        off += (size_t)n;
+        data += n;
+        len -= (size_t)n;
     }
-    return send(fd, "\n", 1, MSG_NOSIGNAL) == 1 ? 0 : -1;
+    return 1;
+}
+
+static int send_line(int fd, const char *line, int64_t deadline)
+{
+    int rc = send_bytes(fd, line, strlen(line), deadline);
+    return rc == 1 ? send_bytes(fd, "\n", 1, deadline) : rc;
 }
 
 // Receive up to a newline into h->buf. 1 = line, 0 = time-out, -1 = gone or line too long.
-static int receive_line(struct drv_helper *h, int timeout_ms)
+static int receive_line(struct drv_helper *h, int64_t deadline)
 {
-    int64_t deadline = drv_now_ms() + timeout_ms;
     h->len = 0;
     for (;;) {
         if (h->cap - h->len < 2048) {
@@ -255,7 +266,10 @@ char *drv_helper_ask(struct drv_helper *h, const char *line, int timeout_ms, str
         drv_err(err, DRV_EUNREACHABLE, "the helper process has ended");
         return NULL;
     }
-    int rc = send_line(h->fd, line) < 0 ? -1 : receive_line(h, timeout_ms);
+    int64_t deadline = drv_now_ms() + timeout_ms;
+    int rc = send_line(h->fd, line, deadline);
+    if (rc == 1)
+        rc = receive_line(h, deadline);
     if (rc == 1)
         return h->buf;
     helper_kill(h);

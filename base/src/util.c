@@ -112,3 +112,37 @@ int drv_name_valid(const char *s, size_t max_len)
             return 0;
     return 1;
 }
+
+size_t drv_utf8(const char *s, uint32_t *ret_char)
+{
+    static const struct {
+        unsigned char mask, lead;
+        uint32_t least;
+    } forms[] = {{0x80, 0x00, 1}, {0xe0, 0xc0, 0x80}, {0xf0, 0xe0, 0x800}, {0xf8, 0xf0, 0x10000}};
+    for (size_t len = 1; len <= DRV_ARRAY_LEN(forms); len++) {
+        if (((unsigned char)*s & forms[len - 1].mask) != forms[len - 1].lead)
+            continue;
+        uint32_t c = (unsigned char)*s & (unsigned char)~forms[len - 1].mask;
+        for (size_t i = 1; i < len; i++) {
+            if (((unsigned char)s[i] & 0xc0) != 0x80)
+                return 0;
+            c = c << 6 | ((unsigned char)s[i] & 0x3f);
+        }
+        if (c < forms[len - 1].least || c > 0x10ffff || (c >= 0xd800 && c < 0xe000))
+            return 0;
+        *ret_char = c;
+        return len;
+    }
+    return 0;
+}
+
+void drv_utf8_clean(char *s)
+{
+    while (*s) {
+        uint32_t c;
+        size_t n = drv_utf8(s, &c);
+        if (!n)
+            *s = '?';
+        s += n ? n : 1;
+    }
+}

@@ -50,6 +50,12 @@ void drv_sleep_ms(int ms);
 void drv_uuid_new(char out[DRV_UUID_LEN]);
 int drv_uuid_valid(const char *s); // 1 when s is a UUID in lower-case text form
 
+// Bytes of the UTF-8 character at s, and that character: 0 at the end of the text and where there
+// is none (RFC 3629: no overlong forms, no surrogates).
+size_t drv_utf8(const char *s, uint32_t *ret_char);
+// Replace every byte that is no part of a UTF-8 character by '?': what is left goes into JSON.
+void drv_utf8_clean(char *s);
+
 // Names of VMs, stores, disks, networks: 1..max letters, digits, '.', '_', '-'; not starting with
 // '.' or '-'.
 int drv_name_valid(const char *s, size_t max_len);
