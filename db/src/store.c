@@ -80,3 +80,35 @@ void db_stores_done(struct db_stores *s)
     free(s->list);
     *s = (struct db_stores){0};
 }
+
+int db_store_setting_set(struct db *db, const char *store, const char *key, const char *value,
+                         struct drv_err *err)
+{
+    DB_HOLD(db);
+    struct drv_err e = DRV_ERR_INIT;
+    int n = db_run(db, &e,
+                   "INSERT INTO store_settings (store, key, value) VALUES (?1, ?2, ?3) "
+                   "ON CONFLICT DO UPDATE SET value = excluded.value",
+                   "sss", store, key, value);
+    if (n >= 0)
+        return 0;
+    if (db_failed_by(&e, SQLITE_CONSTRAINT_FOREIGNKEY))
+        return drv_err(err, DRV_ENOTFOUND, "there is no store \"%s\"", store);
+    if (err)
+        *err = e;
+    return -1;
+}
+
+int db_store_setting_get(struct db *db, const char *store, const char *key, char **ret_value,
+                         struct drv_err *err)
+{
+    DB_HOLD(db);
+    *ret_value = NULL;
+    DB_AUTO_STMT sqlite3_stmt *s =
+        db_query(db, err, "SELECT value FROM store_settings WHERE store = ?1 AND key = ?2", "ss",
+                 store, key);
+    int row = s ? db_step(db, s, err) : -1;
+    if (row > 0)
+        *ret_value = db_col_text(s, 0);
+    return row < 0 ? -1 : 0;
+}

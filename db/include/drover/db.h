@@ -75,6 +75,12 @@ int db_store_remove(struct db *db, const char *name, struct drv_err *err);
 int db_store_get(struct db *db, const char *name, char **ret_url, struct drv_err *err);
 int db_store_list(struct db *db, struct db_stores *ret, struct drv_err *err); // by name
 void db_stores_done(struct db_stores *s);
+// A store's settings: text by key; their meaning is the caller's. set: DRV_ENOTFOUND without the
+// store. get: *ret_value NULL when it is not set, else the caller frees.
+int db_store_setting_set(struct db *db, const char *store, const char *key, const char *value,
+                         struct drv_err *err);
+int db_store_setting_get(struct db *db, const char *store, const char *key, char **ret_value,
+                         struct drv_err *err);
 
 // ---- VMs: a cache of what the stores hold (vm.json and the owner record are the truth) ----
 

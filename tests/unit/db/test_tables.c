@@ -232,9 +232,31 @@ static void the_audit_log_is_newest_first(void **state)
     db_audits_done(&l);
 }
 
+static void a_stores_settings_go_with_it(void **state)
+{
+    struct tmpdb *t = *state;
+    struct drv_err err = DRV_ERR_INIT;
+    char *value = NULL;
+    assert_int_equal(db_store_setting_set(t->db, "vms", "encrypt", "off", &err), -1);
+    assert_int_equal(err.code, DRV_ENOTFOUND);
+    assert_int_equal(db_store_add(t->db, "vms", "smb://fs/VM", NULL), 0);
+    assert_int_equal(db_store_setting_get(t->db, "vms", "encrypt", &value, NULL), 0);
+    assert_null(value);
+    assert_int_equal(db_store_setting_set(t->db, "vms", "encrypt", "off", NULL), 0);
+    assert_int_equal(db_store_setting_set(t->db, "vms", "encrypt", "on", NULL), 0);
+    assert_int_equal(db_store_setting_get(t->db, "vms", "encrypt", &value, NULL), 0);
+    assert_string_equal(value, "on");
+    free(value);
+    assert_int_equal(db_store_remove(t->db, "vms", NULL), 0);
+    assert_int_equal(db_store_add(t->db, "vms", "smb://fs/VM", NULL), 0);
+    assert_int_equal(db_store_setting_get(t->db, "vms", "encrypt", &value, NULL), 0);
+    assert_null(value);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        DB_TEST(a_stores_settings_go_with_it),
         DB_TEST(settings_are_set_all_or_none),
         DB_TEST(a_setting_without_value_is_removed),
         DB_TEST(a_store_in_use_stays),
