@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Starting and ending drover-store processes: see storeproc.h. The process is nbdkit with our
-// plugin, detached; its run directory holds <name>.nbd .ctl .pid .conf .log.
+// Starting and ending drover-store processes: see storeproc.h. The process is detached; its run
+// directory holds <name>.nbd .ctl .pid .log .replay.
 #include "drover/proc.h"
 #include "storeproc_int.h"
 #include <errno.h>
@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { START_MS = 10000, OPEN_MS = 40000, END_MS = 10000, PATH_BYTES = 256, MAX_ARGS = 24 };
+enum { START_MS = 10000, OPEN_MS = 40000, END_MS = 10000, PATH_BYTES = 256, MAX_ARGS = 32 };
 
 void ss_proc_nbd_path(const char *dir, const char *name, char *out, size_t size)
 {
@@ -28,7 +28,7 @@ static void remove_files(const char *dir, const char *name)
     }
 }
 
-// nbdkit's arguments, "key=value" each; freed by free_args.
+// The process's arguments, "--key=value" each; freed by free_args.
 struct args {
     const char *argv[MAX_ARGS];
     char *owned[MAX_ARGS];
@@ -51,7 +51,7 @@ static void add_pair(struct args *a, const char *key, const char *value)
 {
     if (!value)
         return;
-    a->owned[a->n_owned] = drv_xasprintf("%s=%s", key, value);
+    a->owned[a->n_owned] = drv_xasprintf("--%s=%s", key, value);
     add(a, a->owned[a->n_owned++]);
 }
 
@@ -62,30 +62,49 @@ static void add_number(struct args *a, const char *key, uint64_t value)
     add_pair(a, key, text);
 }
 
+// <dir>/<name>.<suffix> as the value of an option.
+static void add_file(struct args *a, const struct ss_proc_spec *s, const char *key,
+                     const char *suffix)
+{
+    char path[PATH_BYTES];
+    ss_proc_path(s->dir, s->name, suffix, path, sizeof path);
+    add_pair(a, key, path);
+}
+
+static void add_image(struct args *a, const struct ss_proc_spec *s)
+{
+    add_pair(a, "image", s->image_url);
+    add_file(a, s, "nbd", "nbd");
+    add_number(a, "nbd-uid", s->socket_uid);
+    add_number(a, "nbd-gid", s->socket_gid);
+    add_number(a, "export-bytes", s->export_bytes);
+    add_file(a, s, "replay-log", "replay");
+    if (s->after_crash)
+        add(a, "--after-crash");
+}
+
 static pid_t spawn(const struct ss_proc_spec *s, struct drv_err *err)
 {
-    char nbd[PATH_BYTES], ctl[PATH_BYTES], pidfile[PATH_BYTES], log[PATH_BYTES];
-    ss_proc_path(s->dir, s->name, "nbd", nbd, sizeof nbd);
-    ss_proc_path(s->dir, s->name, "ctl", ctl, sizeof ctl);
-    ss_proc_path(s->dir, s->name, "pid", pidfile, sizeof pidfile);
+    char log[PATH_BYTES];
     ss_proc_path(s->dir, s->name, "log", log, sizeof log);
-
     struct args a DRV_CLEANUP(free_args) = {.n = 0};
-    add(&a, s->nbdkit);
-    add(&a, "--foreground");
-    add(&a, "--unix");
-    add(&a, nbd);
-    add(&a, s->plugin);
-    add_pair(&a, "image", s->image_url);
-    add_pair(&a, "record", s->record_url);
-    add_pair(&a, "control", ctl);
-    add_pair(&a, "pidfile", pidfile);
+    add(&a, s->program);
+    if (s->image_url)
+        add_image(&a, s);
+    add_pair(&a, s->holds_record ? "record" : "peek-record", s->record_url);
+    add_file(&a, s, "control", "ctl");
+    add_file(&a, s, "pidfile", "pid");
     add_pair(&a, "qmp", s->qmp_path);
-    add_number(&a, "export_bytes", s->export_bytes);
     add_number(&a, "stall", s->stall_deadline_s ? s->stall_deadline_s : 60);
-    add_number(&a, "guards", s->record_guards_guest);
+    if (s->record_guards_guest)
+        add(&a, "--guards");
+    if (s->no_encryption)
+        add(&a, "--no-encryption");
+    add_pair(&a, "keytab", s->keytab);
+    add_pair(&a, "principal", s->principal);
 
-    DRV_AUTO_FREE char *ccache = drv_xasprintf("KRB5CCNAME=%s", s->ccache);
+    DRV_AUTO_FREE char *ccache =
+        drv_xasprintf("KRB5CCNAME=%s", s->keytab || !s->ccache ? "MEMORY:" : s->ccache);
     const char *krb5 = getenv("KRB5_CONFIG");
     DRV_AUTO_FREE char *krb5_conf = drv_xasprintf("KRB5_CONFIG=%s", krb5 ? krb5 : "/etc/krb5.conf");
     const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache,
@@ -129,15 +148,6 @@ static struct ss_proc *wait_for_control(const struct ss_proc_spec *s, pid_t pid,
     return NULL;
 }
 
-static int hand_over_socket(const struct ss_proc_spec *s, struct drv_err *err)
-{
-    char nbd[PATH_BYTES];
-    ss_proc_nbd_path(s->dir, s->name, nbd, sizeof nbd);
-    if (chmod(nbd, 0600) < 0 || chown(nbd, s->socket_uid, s->socket_gid) < 0)
-        return drv_err_os(err, errno, "NBD socket %s", nbd);
-    return 0;
-}
-
 int ss_proc_start(const struct ss_proc_spec *spec, struct drv_err *err)
 {
     if (!spec->image_url && !spec->record_url)
@@ -160,10 +170,7 @@ int ss_proc_start(const struct ss_proc_spec *spec, struct drv_err *err)
         return -1;
     uint64_t start = drv_proc_start_time(pid);
     struct ss_proc *p = wait_for_control(spec, pid, start, err);
-    int rc = p && ss_proc_ask(p, "open", NULL, OPEN_MS, NULL, err) == 0 &&
-                     hand_over_socket(spec, err) == 0
-                 ? 0
-                 : -1;
+    int rc = p ? ss_proc_ask(p, "open", NULL, OPEN_MS, NULL, err) : -1;
     ss_proc_close(p);
     if (rc < 0) {
         drv_proc_end(pid, start, SIGKILL, END_MS, NULL);

@@ -176,14 +176,18 @@ int ss_proc_status(struct ss_proc *p, struct ss_proc_status *ret, struct drv_err
     DRV_AUTO_JSON json_t *j = NULL;
     if (ss_proc_ask(p, "status", NULL, QUICK_MS, &j, err) < 0)
         return -1;
-    int state;
+    int state, paused, attention;
     json_int_t pid, epoch, volume, file, size, reads, writes, read_b, write_b, refused;
+    json_int_t log, replays, stalled;
     const char *reason;
-    if (json_unpack(j, "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state",
-                    &state, "pid", &pid, "epoch", &epoch, "volume_id", &volume, "file_id", &file,
-                    "size_bytes", &size, "reads", &reads, "writes", &writes, "read_bytes", &read_b,
-                    "write_bytes", &write_b, "refused_writes", &refused, "lost_reason",
-                    &reason) < 0 ||
+    if (json_unpack(j,
+                    "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, "
+                    "s:b, s:s}",
+                    "state", &state, "pid", &pid, "epoch", &epoch, "volume_id", &volume, "file_id",
+                    &file, "size_bytes", &size, "reads", &reads, "writes", &writes, "read_bytes",
+                    &read_b, "write_bytes", &write_b, "refused_writes", &refused, "log_bytes", &log,
+                    "replays", &replays, "stalled_ms", &stalled, "guest_paused", &paused,
+                    "attention", &attention, "lost_reason", &reason) < 0 ||
         state < 0 || state >= SS_PS_MAX_)
         return drv_err(err, DRV_EPEER, "drover-store answered nonsense");
     *ret = (struct ss_proc_status){
@@ -198,6 +202,11 @@ int ss_proc_status(struct ss_proc *p, struct ss_proc_status *ret, struct drv_err
         .read_bytes = (uint64_t)read_b,
         .write_bytes = (uint64_t)write_b,
         .refused_writes = (uint64_t)refused,
+        .log_bytes = (uint64_t)log,
+        .replays = (unsigned)replays,
+        .stalled_ms = stalled,
+        .guest_paused = paused,
+        .attention = attention,
     };
     (void)DRV_COPY(ret->lost_reason, reason);
     return 0;
@@ -237,6 +246,11 @@ int ss_proc_promote(struct ss_proc *p, uint64_t epoch, struct drv_err *err)
 int ss_proc_fill(struct ss_proc *p, struct drv_err *err)
 {
     return ss_proc_ask(p, "fill", NULL, QUICK_MS, NULL, err);
+}
+
+int ss_proc_settle(struct ss_proc *p, struct drv_err *err)
+{
+    return ss_proc_ask(p, "settle", NULL, IO_MS, NULL, err);
 }
 
 int ss_proc_release_image(struct ss_proc *p, struct drv_err *err)

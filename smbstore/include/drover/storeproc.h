@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // drover-store: one process per SMB disk of a running VM (and one for the record alone when no disk
-// lies on the arbiter store). It is nbdkit with the plugin drover-store.so: an NBD export on a unix
-// socket for QEMU, and a control socket for droverd. It outlives droverd.
+// lies on the arbiter store): an NBD export on a unix socket for QEMU, and a control socket for
+// droverd. It outlives droverd, and gets its tickets by itself from the host's keytab.
 //
-// This is the hand-over port that later data paths keep. States of its two handles (record, image):
+// States of its two handles (record, image):
 //   observing   image open read-only, sharing everything; NBD writes are refused (EPERM) and logged
 //   held        record and image open deny-write; NBD writes refused until promoted
 //   promoted    writes go through; the epoch is remembered (0: being filled, see ss_proc_fill)
 //   released    record says released, handles closed; reads and FLUSH still answered, writes
-//   refused lost        a held handle was lost with its SMB session, or the record does not confirm
-//   us: every
-//               request fails with EIO, the guest is being paused by QMP stop
+//   refused lost        a held handle could not be brought back within the stall deadline, or the
+//   record does
+//               not confirm us: every request fails with EIO, the guest is being paused by QMP stop
+// A session that ends is hidden from the guest: requests wait (stalled_ms > 0) while the process
+// connects again, checks image and record and writes again what was acknowledged but not flushed.
+// From "lost" it comes back to "held" by the same way, unless `attention`; with guest_paused the
+// agent may then promote it and continue the guest.
 // A process without holds that loses its session stays what it is and connects again when it must.
 // A time-out of an acquisition cuts the connection, so that it cannot succeed behind the caller's
 // back. Blocking calls with time-outs: worker threads only. Errors: DRV_EUNREACHABLE (process or
@@ -23,20 +27,25 @@
 #include <sys/types.h>
 
 struct ss_proc_spec {
-    const char *nbdkit; // path of nbdkit
-    const char *plugin; // path of drover-store.so
-    const char *dir; // run directory of the VM; sockets and logs are <dir>/<name>.{nbd,ctl,pid,log}
+    const char *program;    // path of drover-store
+    const char *dir;        // run directory of the VM: <dir>/<name>.{nbd,ctl,pid,log,replay}
     const char *name;       // "disk0", or "record"
-    const char *ccache;     // FILE:…, the host's own TGT
+    const char *keytab;     // the host's keys; NULL: the tickets in ccache
+    const char *principal;  // its account, "HV1$@REALM"
+    const char *ccache;     // FILE:…, without a keytab
     const char *image_url;  // smb://server/share/path/file, not %-encoded; NULL = record only
     enum ss_format format;  // decides whether the export has head-room
     uint64_t export_bytes;  // 0 = the file's size now (raw); qcow2: size with head-room
-    const char *record_url; // smb://…/.drover/owners/<uuid>; NULL = this process does not hold it
+    const char *record_url; // smb://…/.drover/owners/<uuid>, always
+    bool holds_record;      // this process does; else it reads it after an outage
+    bool after_crash;       // instead of one that died while its guest runs: what that one left is
+                            // written again at promotion; without it DRV_EATTENTION
     bool record_guards_guest; // pause the guest when the record cannot be verified (VM with SMB
                               // disks)
     const char *qmp_path;     // second monitor of the QEMU to pause; may not exist yet
     unsigned stall_deadline_s;
-    uid_t socket_uid; // who may connect to the NBD socket (QEMU)
+    bool no_encryption; // sign only
+    uid_t socket_uid;   // who may connect to the NBD socket (QEMU)
     gid_t socket_gid;
 };
 
@@ -55,6 +64,11 @@ struct ss_proc_status {
     uint64_t epoch;                          // promoted epoch, 0 = none
     uint64_t volume_id, file_id, size_bytes; // of the image, when open
     uint64_t reads, writes, read_bytes, write_bytes, refused_writes;
+    uint64_t log_bytes; // acknowledged and not durable yet, as the replay log's size
+    unsigned replays;   // outages after which something had to be written again
+    int64_t stalled_ms; // since when requests wait for the server; 0: they do not
+    bool guest_paused;  // by this process, since the last promotion
+    bool attention;     // lost: does not come back by itself
     char lost_reason[256];
 };
 
@@ -92,7 +106,10 @@ int ss_proc_promote(struct ss_proc *p, uint64_t epoch, struct drv_err *err);
 // Allow writes to a held image that is in no owner record yet: the target of a disk move. Refused
 // once the record is held or the process was promoted. The later promote() ends it.
 int ss_proc_fill(struct ss_proc *p, struct drv_err *err);
-// Rule 3: wait for requests under way, refuse writes from now on, flush, close the image handle.
+// Rule 3: wait for requests under way, refuse writes from now on, flush. -1: nothing has changed.
+// Undone by promote() at the same epoch.
+int ss_proc_settle(struct ss_proc *p, struct drv_err *err);
+// Settle, and close the image handle.
 int ss_proc_release_image(struct ss_proc *p, struct drv_err *err);
 // Close the record handle (after write_record of "released" or "stopped").
 int ss_proc_release_record(struct ss_proc *p, struct drv_err *err);

@@ -46,7 +46,7 @@ static int setup(void **state)
                             .stall_s = 1,
                             .verify_s = 1};
     struct drv_err err = DRV_ERR_INIT;
-    ds_store_init(&st, &conf, &fake_backend, ds_thread_new(&err));
+    ds_store_init(&st, &conf, &fake_backend, &fake_data, ds_thread_new(&err));
     quits = 0;
     control = ds_control_start(&st, ctl, note_quit, &err);
     return control ? 0 : -1;
@@ -169,7 +169,7 @@ static void status_answers_while_the_server_does_not(void **state)
     assert_int_equal(fake.severed > 0, 1);
     struct ss_proc_status s;
     assert_int_equal(ss_proc_status(p, &s, &err), 0);
-    assert_int_equal(s.state, SS_PS_LOST);
+    assert_true(s.stalled_ms > 0); // and the handle is to be brought back
     ss_proc_close(p);
 }
 
@@ -253,6 +253,37 @@ static void silent_monitor_is_given_up_in_time(void **state)
     qemu_end(&q);
 }
 
+// Held, committed and promoted at epoch 1.
+static void run(void)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_record r = {.state = SS_REC_RUNNING, .epoch = 1, .stall_deadline_s = 60};
+    drv_uuid_new(r.nonce);
+    drv_uuid_new(r.boot_id);
+    drv_uuid_new(r.instance);
+    drv_uuid_new(r.vm);
+    strcpy(r.host, "hv1.drover.test");
+    strcpy(r.home_store, "fs");
+    strcpy(r.home_path, "web");
+    memset(r.vm_json_sha256, '0', 64);
+    if (ds_open(&st, &err) < 0 || ds_hold_record(&st, true, &err) < 0 ||
+        ds_hold_image(&st, &err) < 0 || ds_write_record(&st, &r, &err) < 0 ||
+        ds_promote(&st, 1, &err) < 0)
+        fail_msg("%s", err.msg);
+}
+
+static enum ss_proc_state state_within(int limit_ms, enum ss_proc_state wanted)
+{
+    struct ss_proc_status s;
+    int64_t t0 = drv_now_ms();
+    for (;;) {
+        ds_status(&st, &s);
+        if (s.state == wanted || drv_now_ms() - t0 >= limit_ms)
+            return s.state;
+        drv_sleep_ms(20);
+    }
+}
+
 // The SMB thread hangs in a call that never returns, the guest is idle: nobody asks for anything.
 static void stuck_server_pauses_an_idle_guest_at_the_stall_deadline(void **state)
 {
@@ -262,10 +293,8 @@ static void stuck_server_pauses_an_idle_guest_at_the_stall_deadline(void **state
     qemu_start(&q, path);
     conf.qmp_path = path;
     struct drv_err err = DRV_ERR_INIT;
-    assert_int_equal(ds_hold_record(&st, true, &err), 0);
+    run();
     pthread_mutex_lock(&st.lock);
-    st.epoch = 1; // as if promoted
-    st.verified_ms = drv_now_ms();
     fake.block = true;
     pthread_mutex_unlock(&st.lock);
     int64_t t0 = drv_now_ms();
@@ -274,10 +303,71 @@ static void stuck_server_pauses_an_idle_guest_at_the_stall_deadline(void **state
     while (q.stops == 0 && drv_now_ms() - t0 < 5000)
         drv_sleep_ms(20);
     int64_t took = drv_now_ms() - t0;
+    assert_int_equal(state_within(5000, SS_PS_HELD), SS_PS_HELD); // and comes back by itself
     ds_watch_stop(w);
     qemu_end(&q);
     assert_int_equal(q.stops, 1);
     assert_true(took >= 1000 && took < 4000);
+    assert_true(st.guest_paused);
+    assert_int_equal(st.epoch, 0);
+    assert_false(fake.data.writable || fake.data.failed);
+}
+
+// The guest is not paused for an outage that ends within the stall deadline.
+static void short_outage_is_hidden_from_the_guest(void **state)
+{
+    (void)state;
+    char path[108];
+    struct fake_qemu q = {.mute = false};
+    qemu_start(&q, path);
+    conf.qmp_path = path;
+    conf.stall_s = 60;
+    run();
+    struct drv_err err = DRV_ERR_INIT;
+    struct ds_watch *w = ds_watch_start(&st, &err);
+    assert_non_null(w);
+    fake.unreachable = true;
+    fake.server_cut = true;
+    ds_session_ended(&st, "test");
+    drv_sleep_ms(800);
+    struct ss_proc_status s;
+    ds_status(&st, &s);
+    assert_int_equal(s.state, SS_PS_PROMOTED);
+    assert_true(s.stalled_ms > 500);
+    assert_false(fake.data.attached || fake.data.failed);
+    fake.unreachable = false;
+    for (int64_t t0 = drv_now_ms(); s.stalled_ms && drv_now_ms() - t0 < 5000; drv_sleep_ms(20))
+        ds_status(&st, &s);
+    ds_watch_stop(w);
+    assert_int_equal(s.state, SS_PS_PROMOTED);
+    assert_int_equal(s.stalled_ms, 0);
+    assert_true(fake.data.attached && fake.data.writable);
+    assert_false(s.guest_paused || st.pause_wanted);
+    assert_int_equal(ds_qmp_stop(path, 1000, &err), 0); // ends the fake QEMU
+    qemu_end(&q);
+    assert_int_equal(q.stops, 1);
+}
+
+static void patience_during_a_hand_over_is_short(void **state)
+{
+    (void)state;
+    conf.stall_s = 60;
+    run();
+    struct drv_err err = DRV_ERR_INIT;
+    fake.data.oldest_ms = 400;
+    struct ds_watch *w = ds_watch_start(&st, &err);
+    assert_non_null(w);
+    drv_sleep_ms(700);
+    assert_int_equal(state_within(0, SS_PS_LOST), SS_PS_PROMOTED); // as long as it is the usual one
+    char code[32];
+    fake.unreachable = true;
+    answer("{\"call\":\"patience\",\"args\":{\"ms\":300}}", code);
+    assert_string_equal(code, "");
+    assert_int_equal(state_within(2000, SS_PS_LOST), SS_PS_LOST);
+    ds_watch_stop(w);
+    assert_non_null(strstr(st.lost_reason, "within 300 ms"));
+    assert_true(fake.data.failed);
+    assert_int_equal(fake.severed, 1);
     st.epoch = 0;
 }
 
@@ -333,6 +423,8 @@ int main(void)
         T(quit_is_refused_while_promoted),
         T(silent_monitor_is_given_up_in_time),
         T(stuck_server_pauses_an_idle_guest_at_the_stall_deadline),
+        T(short_outage_is_hidden_from_the_guest),
+        T(patience_during_a_hand_over_is_short),
         T(ending_while_promoted_pauses_the_guest),
         T(process_that_accepts_nobody_is_not_waited_for_and_not_replaced),
     };

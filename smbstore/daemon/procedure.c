@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The SMB thread and its queue: see smbthread.h.
-#include "smbthread.h"
+// The procedure thread and its queue: see procedure.h.
+#include "procedure.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -97,7 +97,7 @@ struct ds_thread *ds_thread_new(struct drv_err *err)
     t->tail = &t->head;
     int rc = pthread_create(&t->id, NULL, thread_main, t);
     if (rc != 0) {
-        drv_err_os(err, rc, "cannot start the SMB thread");
+        drv_err_os(err, rc, "cannot start the procedure thread");
         free(t);
         return NULL;
     }

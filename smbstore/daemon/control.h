@@ -19,7 +19,7 @@ struct ds_control *ds_control_start(struct ds_store *st, const char *path, void 
 void ds_control_stop(struct ds_control *c); // NULL allowed
 
 // One request line to one reply line (new, without newline, caller frees). *ret_quit is set when
-// the process should end. Any thread but the SMB thread; waits for the SMB thread.
+// the process should end. Any thread but the procedure thread; waits for the procedure thread.
 char *ds_control_answer(struct ds_store *st, const char *line, size_t len, bool *ret_quit);
 
 #endif

@@ -23,19 +23,22 @@ struct call_job {
 
 struct call {
     const char *name;
-    int (*run)(struct call_job *c); // on the SMB thread unless at_once
-    bool at_once;                   // needs no SMB: answered while the SMB thread is stuck, too
+    int (*run)(struct call_job *c); // on the procedure thread unless at_once
+    bool at_once; // needs no SMB: answered while the procedure thread is stuck, too
 };
 
 static json_t *status_json(const struct ss_proc_status *s)
 {
-    return json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:s}", "state",
-                     (int)s->state, "pid", (json_int_t)s->pid, "epoch", (json_int_t)s->epoch,
-                     "volume_id", (json_int_t)s->volume_id, "file_id", (json_int_t)s->file_id,
-                     "size_bytes", (json_int_t)s->size_bytes, "reads", (json_int_t)s->reads,
-                     "writes", (json_int_t)s->writes, "read_bytes", (json_int_t)s->read_bytes,
-                     "write_bytes", (json_int_t)s->write_bytes, "refused_writes",
-                     (json_int_t)s->refused_writes, "lost_reason", s->lost_reason);
+    return json_pack(
+        "{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:b, "
+        "s:b, s:s}",
+        "state", (int)s->state, "pid", (json_int_t)s->pid, "epoch", (json_int_t)s->epoch,
+        "volume_id", (json_int_t)s->volume_id, "file_id", (json_int_t)s->file_id, "size_bytes",
+        (json_int_t)s->size_bytes, "reads", (json_int_t)s->reads, "writes", (json_int_t)s->writes,
+        "read_bytes", (json_int_t)s->read_bytes, "write_bytes", (json_int_t)s->write_bytes,
+        "refused_writes", (json_int_t)s->refused_writes, "log_bytes", (json_int_t)s->log_bytes,
+        "replays", (json_int_t)s->replays, "stalled_ms", (json_int_t)s->stalled_ms, "guest_paused",
+        s->guest_paused, "attention", s->attention, "lost_reason", s->lost_reason);
 }
 
 static int bad_args(struct call_job *c, const json_error_t *je)
@@ -113,6 +116,11 @@ static int call_fill(struct call_job *c)
     return no_args(c) < 0 ? -1 : ds_fill(c->st, &c->err);
 }
 
+static int call_settle(struct call_job *c)
+{
+    return no_args(c) < 0 ? -1 : ds_settle(c->st, &c->err);
+}
+
 static int call_release_image(struct call_job *c)
 {
     return no_args(c) < 0 ? -1 : ds_release_image(c->st, &c->err);
@@ -154,7 +162,7 @@ static int call_quit(struct call_job *c)
     if (json_unpack_ex(c->args, &je, JSON_STRICT, "{s:b}", "force", &force) < 0)
         return bad_args(c, &je);
     pthread_mutex_lock(&c->st->lock);
-    bool running = c->st->epoch > 0;
+    bool running = c->st->epoch > 0 && !c->st->fenced;
     pthread_mutex_unlock(&c->st->lock);
     if (running && !force)
         return drv_err(&c->err, DRV_ESTATE, "a VM runs on this disk: release it first");
@@ -170,6 +178,7 @@ static const struct call calls[] = {
     {"write_record", call_write_record, false},
     {"promote", call_promote, false},
     {"fill", call_fill, false},
+    {"settle", call_settle, false},
     {"release_image", call_release_image, false},
     {"release_record", call_release_record, false},
     {"drop", call_drop, false},
@@ -234,8 +243,8 @@ static int parse(const char *line, size_t len, struct call_job *c, struct drv_er
     return 0;
 }
 
-// Wait for the SMB thread. An acquisition that takes too long is cut off, so that it cannot succeed
-// later behind the caller's back; a running VM's connection is left to its own patience.
+// Wait for the procedure thread. An acquisition that takes too long is cut off, so that it cannot
+// succeed later behind the caller's back; a running VM's connection is left to its own patience.
 static bool wait_for_call(struct ds_store *st, struct call_job *c)
 {
     if (ds_thread_wait(st->thread, &c->job, c->timeout_ms))

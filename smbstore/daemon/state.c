@@ -9,11 +9,12 @@
 #include <unistd.h>
 
 void ds_store_init(struct ds_store *st, const struct ds_conf *conf, const struct ds_backend *be,
-                   struct ds_thread *thread)
+                   const struct ds_data *data, struct ds_thread *thread)
 {
     memset(st, 0, sizeof *st);
     st->conf = conf;
     st->be = be;
+    st->data = data;
     st->thread = thread;
     pthread_mutex_init(&st->lock, NULL);
     pthread_condattr_t attr;
@@ -41,22 +42,21 @@ void ds_status(struct ds_store *st, struct ss_proc_status *ret)
 {
     memset(ret, 0, sizeof *ret);
     ret->pid = getpid();
+    st->data->stats(ret);
     pthread_mutex_lock(&st->lock);
     ret->state = ds_state(st);
     ret->epoch = st->epoch;
     ret->volume_id = st->volume_id;
     ret->file_id = st->file_id;
     ret->size_bytes = st->size_bytes;
-    ret->reads = st->reads;
-    ret->writes = st->writes;
-    ret->read_bytes = st->read_bytes;
-    ret->write_bytes = st->write_bytes;
-    ret->refused_writes = st->refused_writes;
+    ret->stalled_ms = st->stalled ? drv_now_ms() - st->stalled_ms + 1 : 0;
+    ret->guest_paused = st->guest_paused;
+    ret->attention = st->attention || st->fenced;
     memcpy(ret->lost_reason, st->lost_reason, sizeof ret->lost_reason);
     pthread_mutex_unlock(&st->lock);
 }
 
-void ds_lost(struct ds_store *st, bool fenced, const char *fmt, ...)
+void ds_lost(struct ds_store *st, enum ds_loss how, const char *fmt, ...)
 {
     char reason[sizeof st->lost_reason];
     va_list ap;
@@ -65,24 +65,52 @@ void ds_lost(struct ds_store *st, bool fenced, const char *fmt, ...)
     va_end(ap);
 
     pthread_mutex_lock(&st->lock);
-    bool held = st->image_held || st->record_held;
-    bool news = held && !st->lost;
+    bool held = st->image_held || st->record_held || st->stalled;
+    bool news = held && !st->lost, was_fenced = st->fenced;
     bool pause = news && st->epoch > 0 && (st->conf->image_url || st->conf->guards_guest);
     if (news) {
         st->lost = true;
         st->writable = false;
-        memcpy(st->lost_reason, reason, sizeof reason);
     }
-    st->fenced |= held && fenced;
+    st->attention |= held && how == DS_LOST_ATTENTION;
+    st->fenced |= held && how == DS_LOST_FENCED;
+    st->recover_wanted = held && !st->attention && !st->fenced;
+    bool worse = held && how != DS_LOST_WAIT &&
+                 !was_fenced; // time will not mend it: the more important reason
+    if (news || worse)
+        memcpy(st->lost_reason, reason, sizeof reason);
     st->pause_wanted |= pause && st->conf->qmp_path;
     pthread_cond_broadcast(&st->wake);
     pthread_mutex_unlock(&st->lock);
-    if (!news)
+    if (!news) {
+        if (worse)
+            drv_log(LOG_ERR, "store.lost", F_STR("reason", reason));
         return;
-    // Whatever of our writes has not left this host must never arrive.
+    }
+    // Whatever of our writes has not left this host must never arrive. Requests fail before the
+    // guest is paused: a QEMU that waits for one would not pause.
     st->be->sever();
-    drv_log(LOG_ERR, "store.lost", F_STR("reason", reason), F_INT("fenced", fenced),
+    st->data->fail();
+    st->data->set_writable(false);
+    drv_log(LOG_ERR, "store.lost", F_STR("reason", reason), F_INT("fenced", how == DS_LOST_FENCED),
             F_INT("pause", pause));
+}
+
+void ds_session_ended(struct ds_store *st, const char *why)
+{
+    st->data->detach();
+    pthread_mutex_lock(&st->lock);
+    bool held = st->image_held || st->record_held || st->stalled;
+    bool news = held && !st->stalled && !st->lost;
+    if (news) {
+        st->stalled = true;
+        st->stalled_ms = drv_now_ms();
+    }
+    st->recover_wanted |= (held || st->opened) && !st->attention && !st->fenced;
+    pthread_cond_broadcast(&st->wake);
+    pthread_mutex_unlock(&st->lock);
+    if (news)
+        drv_log(LOG_WARNING, "store.stalled", F_STR("reason", why));
 }
 
 void ds_verified(struct ds_store *st, int64_t asked_ms)
@@ -93,37 +121,18 @@ void ds_verified(struct ds_store *st, int64_t asked_ms)
     pthread_mutex_unlock(&st->lock);
 }
 
-bool ds_session_lost(int errnum)
+bool ds_session_ok(const struct ds_store *st)
 {
-    switch (errnum) {
-    case EBADF:
-    case EINVAL: // late replies after a timeout, and an expired ticket
-    case EPIPE:
-    case ENETDOWN:
-    case ENETUNREACH:
-    case ENETRESET:
-    case ECONNABORTED:
-    case ECONNRESET:
-    case ENOTCONN:
-    case ESHUTDOWN:
-    case ETIMEDOUT:
-    case ECONNREFUSED:
-    case EHOSTDOWN:
-    case EHOSTUNREACH:
-    case ENODEV:
-        return true;
-    default:
-        return false;
-    }
+    return st->session && st->be->alive(st->session);
 }
 
 bool ds_call_failed(struct ds_store *st, int errnum, const char *what)
 {
-    if (!ds_session_lost(errnum))
+    char why[160];
+    if (ds_session_ok(st))
         return false;
-    st->session_dead = true;
-    ds_lost(st, false, "%s: %s (%d)%s", what, strerrordesc_np(errnum), errnum,
-            errnum == EINVAL ? "; an expired Kerberos ticket looks like this" : "");
+    snprintf(why, sizeof why, "%s: %s", what, strerrordesc_np(errnum));
+    ds_session_ended(st, why);
     return true;
 }
 
@@ -149,10 +158,8 @@ int ds_smb_err(struct drv_err *err, int errnum, const char *what, const char *ur
         drv_err(err, DRV_ENOSPACE, "%s %s: the share is full", what, url);
         break;
     default:
-        drv_err(err, ds_session_lost(errnum) ? DRV_EUNREACHABLE : DRV_EIO, "%s %s: %s", what, url,
+        drv_err(err, errnum == ECONNRESET ? DRV_EUNREACHABLE : DRV_EIO, "%s %s: %s", what, url,
                 strerrordesc_np(errnum) ? strerrordesc_np(errnum) : "unknown error");
-        if (errnum == EINVAL)
-            drv_err_hint(err, "no ticket, an expired one, or the server's name does not resolve");
         break;
     }
     return drv_err_native(err, "smb", errnum);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Acquiring and letting go of the two handles: see store.h and storeproc.h. SMB thread only.
+// Acquiring and letting go of the two handles: see store.h and storeproc.h. Procedure thread only.
 //
 // Order is everything here (DESIGN.md section 3, rules 2-4): the image is opened before the record
 // is read, ids are compared before anything is trusted, and nothing becomes writable but by
@@ -12,13 +12,11 @@
 #include <string.h>
 
 // A take-over probe of another host holds a file for an instant: refused opens are tried again.
-enum { BUSY_TRIES = 4, BUSY_WAIT_MS = 100, REOPEN_WAIT_MS = 250, LOG_EVERY_MS = 60000 };
+enum { BUSY_TRIES = 4, BUSY_WAIT_MS = 100, LOG_EVERY_MS = 60000 };
 
-static void forget_handles(struct ds_store *st)
+static void handles_gone(struct ds_store *st)
 {
-    st->be->disconnect(st->session);
-    st->session = NULL;
-    st->session_dead = false;
+    st->data->detach();
     st->image = st->record = NULL;
     st->have_record = false;
     pthread_mutex_lock(&st->lock);
@@ -26,24 +24,26 @@ static void forget_handles(struct ds_store *st)
     pthread_mutex_unlock(&st->lock);
 }
 
-static int ensure_session(struct ds_store *st, struct drv_err *err)
+void ds_forget_handles(struct ds_store *st)
 {
-    if (st->session && !st->session_dead)
+    handles_gone(st);
+    st->be->disconnect(DRV_TAKE(st->session));
+}
+
+int ds_ensure_session(struct ds_store *st, struct drv_err *err)
+{
+    if (ds_session_ok(st))
         return 0;
-    forget_handles(st);
-    st->session = st->be->connect(err);
-    return st->session ? 0 : -1;
+    handles_gone(st);
+    struct ds_session *s = st->be->connect(st->session, err);
+    if (!s)
+        return -1;
+    st->be->disconnect(st->session);
+    st->session = s;
+    return 0;
 }
 
-static bool is_lost(struct ds_store *st)
-{
-    pthread_mutex_lock(&st->lock);
-    bool lost = st->lost;
-    pthread_mutex_unlock(&st->lock);
-    return lost;
-}
-
-static int check_usable(struct ds_store *st, struct drv_err *err)
+int ds_check_usable(struct ds_store *st, struct drv_err *err)
 {
     pthread_mutex_lock(&st->lock);
     bool fenced = st->fenced, lost = st->lost;
@@ -79,6 +79,7 @@ static int check_ident(struct ds_store *st, struct ds_file *f, struct ds_ident *
 
 static void note_image(struct ds_store *st, bool held)
 {
+    st->data->set_size(st->image_id.size_bytes);
     pthread_mutex_lock(&st->lock);
     st->volume_id = st->image_id.volume_id;
     st->file_id = st->image_id.file_id;
@@ -91,30 +92,26 @@ static void note_image(struct ds_store *st, bool held)
 }
 
 // Open url and check that it is the file known before.
-static int open_checked(struct ds_store *st, const char *url, enum ds_mode mode, int64_t give_up_ms,
+static int open_checked(struct ds_store *st, const char *url, enum ds_mode mode,
                         struct ds_ident *known, bool *is_known, struct ds_file **ret,
                         struct drv_err *err)
 {
-    if (ensure_session(st, err) < 0)
+    if (ds_ensure_session(st, err) < 0)
         return -1;
     struct ds_file *f = NULL;
-    int e = 0;
-    int64_t asked_ms = 0;
-    for (int try = 1;; try++) {
+    int64_t asked_ms = drv_now_ms();
+    int e = st->be->open(st->session, url, mode, &f);
+    for (int try = 1; e == EBUSY && mode != DS_OBSERVE && try < BUSY_TRIES; try++) {
+        drv_sleep_ms(BUSY_WAIT_MS);
         asked_ms = drv_now_ms();
         e = st->be->open(st->session, url, mode, &f);
-        bool again = drv_now_ms() < give_up_ms || (give_up_ms == 0 && try < BUSY_TRIES);
-        if (e != EBUSY || !again || mode == DS_OBSERVE)
-            break;
-        drv_sleep_ms(give_up_ms ? REOPEN_WAIT_MS : BUSY_WAIT_MS);
     }
     if (e) {
         ds_call_failed(st, e, "opening a file");
         return ds_smb_err(err, e, mode == DS_OBSERVE ? "opening" : "taking hold of", url);
     }
     if (check_ident(st, f, known, is_known, url, err) < 0) {
-        if (!st->session_dead)
-            st->be->close(st->session, f);
+        st->be->close(st->session, f);
         return -1;
     }
     if (mode != DS_OBSERVE)
@@ -123,47 +120,64 @@ static int open_checked(struct ds_store *st, const char *url, enum ds_mode mode,
     return 0;
 }
 
+// A log that holds something is that of a predecessor, or from before an outage: until it has been
+// replayed the handle has not all that the guest was told, so nothing may be read from it, and a
+// flush of it would empty the log.
+static void attach_if_clean(struct ds_store *st)
+{
+    if (!st->data->dirty())
+        st->data->attach(st->session, st->image);
+}
+
 int ds_open(struct ds_store *st, struct drv_err *err)
 {
-    if (!st->conf->image_url || (st->image && !st->session_dead)) {
+    if (st->conf->image_url && st->data->ready(err) < 0)
+        return -1;
+    if (!st->conf->image_url || (st->image && ds_session_ok(st))) {
         pthread_mutex_lock(&st->lock);
         st->opened = true;
         pthread_mutex_unlock(&st->lock);
         return 0;
     }
-    if (open_checked(st, st->conf->image_url, DS_OBSERVE, 0, &st->image_id, &st->image_known,
+    if (open_checked(st, st->conf->image_url, DS_OBSERVE, &st->image_id, &st->image_known,
                      &st->image, err) < 0)
         return -1;
     note_image(st, false);
+    attach_if_clean(st);
     return 0;
 }
 
-int ds_lazy_image(struct ds_store *st)
+void ds_observe_again(struct ds_store *st)
 {
-    if (is_lost(st) || !st->conf->image_url)
-        return EIO;
-    if (st->image && !st->session_dead)
-        return 0;
-    st->want_image = false;
     struct drv_err err = DRV_ERR_INIT;
-    if (ds_open(st, &err) == 0)
-        return 0;
-    if (drv_now_ms() >= st->next_reopen_log_ms) {
-        drv_log_err(LOG_WARNING, "store.read.reopen", &err);
-        st->next_reopen_log_ms = drv_now_ms() + LOG_EVERY_MS;
-    }
-    return EIO;
+    if (st->want_image || st->want_record || !st->conf->image_url || ds_open(st, &err) == 0)
+        return;
+    if (drv_now_ms() < st->next_reopen_log_ms)
+        return;
+    drv_log_err(LOG_WARNING, "store.read.reopen", &err);
+    st->next_reopen_log_ms = drv_now_ms() + LOG_EVERY_MS;
+}
+
+int ds_take_record(struct ds_store *st, struct drv_err *err)
+{
+    if (open_checked(st, st->conf->record_url, DS_HOLD, &st->record_id, &st->record_known,
+                     &st->record, err) < 0)
+        return -1;
+    pthread_mutex_lock(&st->lock);
+    st->record_held = true;
+    pthread_mutex_unlock(&st->lock);
+    return 0;
 }
 
 int ds_hold_record(struct ds_store *st, bool create, struct drv_err *err)
 {
     if (!st->conf->record_url)
         return drv_err(err, DRV_ESTATE, "this drover-store was started without a record");
-    if (check_usable(st, err) < 0)
+    if (ds_check_usable(st, err) < 0)
         return -1;
-    if (st->record && !st->session_dead)
+    if (st->record && ds_session_ok(st))
         return 0;
-    if (open_checked(st, st->conf->record_url, create ? DS_HOLD_CREATE : DS_HOLD, 0, &st->record_id,
+    if (open_checked(st, st->conf->record_url, create ? DS_HOLD_CREATE : DS_HOLD, &st->record_id,
                      &st->record_known, &st->record, err) < 0)
         return -1;
     st->want_record = true;
@@ -173,17 +187,26 @@ int ds_hold_record(struct ds_store *st, bool create, struct drv_err *err)
     return 0;
 }
 
-static int hold_image_until(struct ds_store *st, int64_t give_up_ms, struct drv_err *err)
+// Detached afterwards: the caller says when the guest's requests may go there.
+int ds_take_image(struct ds_store *st, struct drv_err *err)
 {
     struct ds_file *held = NULL;
-    if (open_checked(st, st->conf->image_url, DS_HOLD, give_up_ms, &st->image_id, &st->image_known,
-                     &held, err) < 0)
+    if (open_checked(st, st->conf->image_url, DS_HOLD, &st->image_id, &st->image_known, &held,
+                     err) < 0)
         return -1;
-    if (st->image)
-        st->be->close(st->session, st->image);
+    if (st->data->bind(&st->image_id) < 0) {
+        st->be->close(st->session, held);
+        return drv_err(err, DRV_EATTENTION,
+                       "acknowledged writes are kept here for another file than %s is now",
+                       st->conf->image_url);
+    }
+    struct ds_file *old = st->image;
     st->image = held;
-    st->want_image = true;
     note_image(st, true);
+    st->data->detach();
+    // What was sent on the old handle is ahead of its end.
+    if (old)
+        st->be->close(st->session, old);
     return 0;
 }
 
@@ -191,11 +214,15 @@ int ds_hold_image(struct ds_store *st, struct drv_err *err)
 {
     if (!st->conf->image_url)
         return 0;
-    if (check_usable(st, err) < 0)
+    if (ds_check_usable(st, err) < 0)
         return -1;
-    if (st->want_image && st->image && !st->session_dead)
+    if (st->want_image && st->image && ds_session_ok(st))
         return 0;
-    return hold_image_until(st, 0, err);
+    if (ds_take_image(st, err) < 0)
+        return -1;
+    st->want_image = true;
+    attach_if_clean(st);
+    return 0;
 }
 
 // The epoch must be the one that the record now gives to us. A process that was lost while promoted
@@ -219,14 +246,27 @@ static int check_epoch(struct ds_store *st, uint64_t epoch, struct drv_err *err)
     return 0;
 }
 
+static int replay_if_dirty(struct ds_store *st, struct drv_err *err)
+{
+    if (!st->conf->image_url || !st->data->dirty())
+        return 0;
+    int e = st->data->replay(st->session, st->image);
+    if (e) {
+        ds_call_failed(st, e, "writing again what was not durable yet");
+        return ds_smb_err(err, e, "writing again what was not durable yet:", st->conf->image_url);
+    }
+    st->data->attach(st->session, st->image);
+    return 0;
+}
+
 int ds_promote(struct ds_store *st, uint64_t epoch, struct drv_err *err)
 {
-    if (check_usable(st, err) < 0)
+    if (ds_check_usable(st, err) < 0)
         return -1;
     if ((st->conf->image_url && !st->want_image) || (st->conf->record_url && !st->want_record) ||
-        st->session_dead)
+        !ds_session_ok(st))
         return drv_err(err, DRV_ESTATE, "record and image must be held before promotion");
-    if (check_epoch(st, epoch, err) < 0)
+    if (check_epoch(st, epoch, err) < 0 || replay_if_dirty(st, err) < 0)
         return -1;
     pthread_mutex_lock(&st->lock);
     // A QMP stop on its way now would hit the guest after it was resumed.
@@ -236,55 +276,71 @@ int ds_promote(struct ds_store *st, uint64_t epoch, struct drv_err *err)
     if (ok) {
         st->epoch = epoch;
         st->writable = st->conf->image_url != NULL;
-        st->released = false;
+        st->released = st->guest_paused = false;
         st->pause_wanted = false;
     }
     pthread_mutex_unlock(&st->lock);
     if (!ok)
-        return check_usable(st, err);
+        return ds_check_usable(st, err);
     st->last_epoch = epoch;
     st->let_go = false;
+    st->data->set_writable(st->conf->image_url != NULL);
     drv_log(LOG_NOTICE, "store.promoted", F_INT("epoch", epoch));
     return 0;
 }
 
 int ds_fill(struct ds_store *st, struct drv_err *err)
 {
-    if (check_usable(st, err) < 0)
+    if (ds_check_usable(st, err) < 0)
         return -1;
-    if (!st->want_image || st->session_dead)
+    if (!st->want_image || !ds_session_ok(st))
         return drv_err(err, DRV_ESTATE, "the image must be held before it can be filled");
     if (st->want_record || st->last_epoch)
         return drv_err(err, DRV_ESTATE, "this image is in an owner record: promote, not fill");
+    if (replay_if_dirty(st, err) < 0)
+        return -1;
     pthread_mutex_lock(&st->lock);
     st->writable = !st->lost;
     pthread_mutex_unlock(&st->lock);
+    st->data->set_writable(true);
     drv_log(LOG_NOTICE, "store.fill");
     return 0;
+}
+
+// Requests under way are waited for, those that come from now on are refused. When it fails,
+// nothing was let go, and a guest that this image is for goes on.
+int ds_settle(struct ds_store *st, struct drv_err *err)
+{
+    if (ds_check_usable(st, err) < 0)
+        return -1;
+    pthread_mutex_lock(&st->lock);
+    bool was_writable = st->writable;
+    st->writable = false;
+    pthread_mutex_unlock(&st->lock);
+    st->data->set_writable(false);
+    int e = st->want_image && st->image ? st->data->settle() : 0;
+    if (!e)
+        return 0;
+    ds_call_failed(st, e, "flushing the image");
+    pthread_mutex_lock(&st->lock);
+    st->writable = was_writable && !st->lost;
+    bool writable = st->writable;
+    pthread_mutex_unlock(&st->lock);
+    st->data->set_writable(writable);
+    return ds_smb_err(err, e, "flushing", st->conf->image_url);
 }
 
 int ds_release_image(struct ds_store *st, struct drv_err *err)
 {
     if (!st->conf->image_url)
         return 0;
-    if (check_usable(st, err) < 0)
+    if (ds_settle(st, err) < 0)
         return -1;
-    // Requests that came before this call have been run: the queue keeps the order.
-    pthread_mutex_lock(&st->lock);
-    st->writable = false;
-    pthread_mutex_unlock(&st->lock);
     if (!st->want_image || !st->image)
         return 0;
-    int e = st->be->flush(st->session, st->image);
-    if (e) {
-        ds_call_failed(st, e, "flushing the image");
-        return ds_smb_err(err, e, "flushing", st->conf->image_url);
-    }
-    e = st->be->close(st->session, st->image);
-    st->image = NULL;
-    if (e && ds_call_failed(st, e, "closing the image"))
-        return ds_smb_err(err, e, "closing", st->conf->image_url);
-    st->want_image = false;
+    st->data->detach();
+    int e = st->be->close(st->session, DRV_TAKE(st->image));
+    st->want_image = false; // whatever close said: all is durable, and a dead session holds nothing
     st->let_go = true;
     pthread_mutex_lock(&st->lock);
     st->image_held = false;
@@ -293,6 +349,8 @@ int ds_release_image(struct ds_store *st, struct drv_err *err)
     st->pause_wanted = false;
     pthread_mutex_unlock(&st->lock);
     drv_log(LOG_NOTICE, "store.released", F_INT("epoch", st->last_epoch));
+    if (e && ds_call_failed(st, e, "closing the image"))
+        return ds_smb_err(err, e, "closing", st->conf->image_url);
     return 0;
 }
 
@@ -300,7 +358,7 @@ int ds_release_record(struct ds_store *st, struct drv_err *err)
 {
     if (!st->conf->record_url || !st->want_record)
         return 0;
-    if (check_usable(st, err) < 0)
+    if (ds_check_usable(st, err) < 0)
         return -1;
     if (st->conf->image_url && st->want_image)
         return drv_err(err, DRV_ESTATE, "release the image before the record");
@@ -328,74 +386,25 @@ int ds_drop(struct ds_store *st, struct drv_err *err)
     if (running)
         return drv_err(err, DRV_ESTATE, "a promoted image cannot be dropped: release it or quit");
     st->want_image = st->want_record = false;
-    forget_handles(st);
+    ds_forget_handles(st);
     pthread_mutex_lock(&st->lock);
-    st->writable = st->lost = st->pause_wanted = false;
+    st->writable = st->lost = st->attention = st->stalled = st->recover_wanted = false;
+    st->pause_wanted = false;
     st->lost_reason[0] = '\0';
     pthread_mutex_unlock(&st->lock);
+    st->data->set_writable(false);
+    st->data->heal();
     return ds_open(st, err);
-}
-
-static int reopen_held(struct ds_store *st, int64_t give_up_ms, struct drv_err *err)
-{
-    bool want_image = st->want_image, want_record = st->want_record;
-    if (ensure_session(st, err) < 0)
-        return -1;
-    if (want_image && hold_image_until(st, give_up_ms, err) < 0)
-        return -1;
-    if (want_record) {
-        if (open_checked(st, st->conf->record_url, DS_HOLD, give_up_ms, &st->record_id,
-                         &st->record_known, &st->record, err) < 0)
-            return -1;
-        pthread_mutex_lock(&st->lock);
-        st->record_held = true;
-        pthread_mutex_unlock(&st->lock);
-    }
-    return 0;
-}
-
-// A server that is just coming back is not there for a moment: try until the deadline.
-static int reopen_until(struct ds_store *st, int64_t give_up_ms, struct drv_err *err)
-{
-    for (;;) {
-        struct drv_err now = DRV_ERR_INIT;
-        st->session_dead = true;
-        if (reopen_held(st, give_up_ms, &now) == 0)
-            return 0;
-        forget_handles(st);
-        if (now.code != DRV_EUNREACHABLE || drv_now_ms() >= give_up_ms) {
-            if (err)
-                *err = now;
-            return -1;
-        }
-        drv_sleep_ms(REOPEN_WAIT_MS);
-    }
-}
-
-int ds_reopen(struct ds_store *st, int timeout_ms, struct drv_err *err)
-{
-    pthread_mutex_lock(&st->lock);
-    bool fenced = st->fenced, lost = st->lost;
-    pthread_mutex_unlock(&st->lock);
-    if (fenced)
-        return check_usable(st, err);
-    if (!lost)
-        return drv_err(err, DRV_ESTATE, "no session was lost");
-    // Less than the caller's time, so that it hears why rather than nothing.
-    if (reopen_until(st, drv_now_ms() + timeout_ms * 9LL / 10, err) < 0)
-        return -1;
-    pthread_mutex_lock(&st->lock);
-    st->lost = false;
-    st->epoch = 0; // until promoted again; until then a guest that still runs is to be paused
-    st->lost_reason[0] = '\0';
-    pthread_mutex_unlock(&st->lock);
-    drv_log(LOG_NOTICE, "store.reopened");
-    return 0;
 }
 
 void ds_store_done(struct ds_store *st)
 {
-    if (st->session && !st->session_dead && st->image)
-        st->be->flush(st->session, st->image);
-    forget_handles(st);
+    if (ds_session_ok(st) && st->image) {
+        st->data->settle();
+        st->data->detach();
+        st->be->close(st->session, DRV_TAKE(st->image));
+    }
+    if (ds_session_ok(st) && st->record)
+        st->be->close(st->session, DRV_TAKE(st->record));
+    ds_forget_handles(st);
 }

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The one thread that touches the SMB library, and jobs for it, run in the order of submission.
+// The procedure thread, on which everything that acquires, lets go or recovers happens: one job
+// after the other; and jobs for it, run in the order of submission.
 // A caller waits with a limit; a caller that gives up leaves its job behind, so a job owns all its
 // memory (struct ds_job is the first member of a heap block) and is counted.
-#ifndef DROVER_STORE_SMBTHREAD_H
-#define DROVER_STORE_SMBTHREAD_H
+#ifndef DROVER_STORE_PROCEDURE_H
+#define DROVER_STORE_PROCEDURE_H
 
 #include "drover/err.h"
 #include "drover/util.h"
 #include <pthread.h>
 
 struct ds_job {
-    void (*run)(struct ds_job *job);  // on the SMB thread
+    void (*run)(struct ds_job *job);  // on the procedure thread
     void (*done)(struct ds_job *job); // frees what the job owns besides itself; NULL allowed
-    // private to smbthread.c
+    // private to procedure.c
     struct ds_job *next;
     pthread_cond_t finished_cond;
     int refs;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Reading, writing and verifying the owner record through the held handle. SMB thread only. The
-// format is record.h; the rules are DESIGN.md section 3, rules 1, 4 and 5.
+// Reading, writing and verifying the owner record through the held handle. Procedure thread only.
+// The format is record.h; the rules are DESIGN.md section 3, rules 1, 4 and 5.
 #include "store.h"
 
 #include "drover/log.h"
@@ -33,7 +33,7 @@ static int check_held(struct ds_store *st, struct drv_err *err)
     pthread_mutex_unlock(&st->lock);
     if (lost)
         return drv_err(err, DRV_ESTATE, "the file server's session was lost: reopen first");
-    if (!st->want_record || !st->record || st->session_dead)
+    if (!st->want_record || !st->record || !ds_session_ok(st))
         return drv_err(err, DRV_ESTATE, "the owner record is not held");
     return 0;
 }
@@ -49,7 +49,8 @@ static int check_not_rolled_back(struct ds_store *st, struct drv_err *err)
             "the file server lost a durable write: the owner record is at epoch %" PRIu64
             ", this host ran at %" PRIu64,
             now, st->last_epoch);
-    ds_lost(st, false, "%s", "the file server lost a durable write: the owner record went back");
+    ds_lost(st, DS_LOST_ATTENTION,
+            "the file server lost a durable write: the owner record went back");
     return -1;
 }
 
@@ -70,7 +71,7 @@ int ds_read_record(struct ds_store *st, struct ss_record *ret, struct drv_err *e
     *ret = st->cur;
     // After a reopen: somebody else was here. This copy never writes again.
     if (st->last_epoch && !st->let_go && st->cur.epoch > st->last_epoch)
-        ds_lost(st, true,
+        ds_lost(st, DS_LOST_FENCED,
                 "fenced: the owner record is at epoch %" PRIu64 ", this host ran at %" PRIu64,
                 st->cur.epoch, st->last_epoch);
     return 0;
@@ -123,6 +124,17 @@ static int write_slot(struct ds_store *st, unsigned slot, const uint8_t bytes[SS
     return 0;
 }
 
+// The record says that nobody runs on these images.
+static void let_go(struct ds_store *st)
+{
+    pthread_mutex_lock(&st->lock);
+    st->writable = st->pause_wanted = false;
+    st->epoch = 0;
+    pthread_mutex_unlock(&st->lock);
+    st->data->set_writable(false);
+    st->let_go = true;
+}
+
 int ds_write_record(struct ds_store *st, const struct ss_record *r, struct drv_err *err)
 {
     if (check_held(st, err) < 0)
@@ -146,15 +158,88 @@ int ds_write_record(struct ds_store *st, const struct ss_record *r, struct drv_e
     st->cur_slot = slot;
     st->have_record = true;
     ds_verified(st, asked_ms);
-    if (next.state != SS_REC_RUNNING) { // from here on nobody runs on these images
-        pthread_mutex_lock(&st->lock);
-        st->writable = st->pause_wanted = false;
-        st->epoch = 0;
-        pthread_mutex_unlock(&st->lock);
-        st->let_go = true;
-    }
+    if (next.state != SS_REC_RUNNING)
+        let_go(st);
     drv_log(LOG_NOTICE, "store.record", F_STR("state", ss_record_state_name(next.state)),
             F_INT("epoch", next.epoch), F_INT("counter", next.write_counter));
+    return 0;
+}
+
+// Compare the record's epoch with ours. -1: not ours, and ds_lost() has been called.
+static int compare(struct ds_store *st, uint64_t now, uint64_t mine, struct drv_err *err)
+{
+    if (now == mine || mine == 0)
+        return 0;
+    if (now > mine) {
+        ds_lost(st, DS_LOST_FENCED,
+                "fenced: the owner record is at epoch %" PRIu64 ", this host ran at %" PRIu64, now,
+                mine);
+        return drv_err(err, DRV_EATTENTION, "another host took the VM over (epoch %" PRIu64 ")",
+                       now);
+    }
+    ds_lost(st, DS_LOST_ATTENTION,
+            "the file server lost a durable write: the owner record went back from epoch "
+            "%" PRIu64 " to %" PRIu64,
+            mine, now);
+    return drv_err(err, DRV_EATTENTION,
+                   "the file server lost a durable write: the owner record went back from epoch "
+                   "%" PRIu64 " to %" PRIu64,
+                   mine, now);
+}
+
+static int look(struct ds_store *st, struct ss_record *ret, bool *ret_empty, struct drv_err *err)
+{
+    uint8_t bytes[SS_RECORD_BYTES];
+    size_t len = 0;
+    unsigned slot;
+    const char *url = st->conf->record_url ? st->conf->record_url : st->conf->peek_url;
+    int e = st->be->peek(st->session, url, bytes, sizeof bytes, &len);
+    if (e) {
+        ds_call_failed(st, e, "reading the owner record");
+        return ds_smb_err(err, e, "reading", url);
+    }
+    *ret_empty = len == 0;
+    return len == 0 ? 0 : ss_record_decode(bytes, len, ret, &slot, err);
+}
+
+void ds_look_for_fence(struct ds_store *st)
+{
+    struct drv_err ignored = DRV_ERR_INIT;
+    struct ss_record now;
+    bool empty;
+    bool has_url = st->conf->record_url || st->conf->peek_url;
+    if (!st->last_epoch || st->let_go || !has_url || look(st, &now, &empty, &ignored) < 0)
+        return;
+    if (!empty && now.epoch > st->last_epoch)
+        (void)compare(st, now.epoch, st->last_epoch, &ignored);
+}
+
+int ds_check_record(struct ds_store *st, struct drv_err *err)
+{
+    // One that let go may be overtaken, but not with writes in its log: they would be replayed.
+    bool bound = !st->let_go || (st->want_image && st->data->dirty());
+    uint64_t mine = bound ? st->last_epoch : 0;
+    struct ss_record now;
+    bool empty = true;
+    int e = 0;
+    if (st->want_record) {
+        int rc = load(st, &e, err);
+        if (e)
+            ds_call_failed(st, e, "reading the owner record");
+        if (rc < 0)
+            return -1;
+        empty = rc == 0;
+        now = st->cur;
+    } else if (!mine || !st->conf->peek_url) {
+        return 0;
+    } else if (look(st, &now, &empty, err) < 0) {
+        return -1;
+    }
+    if (compare(st, empty ? 0 : now.epoch, mine, err) < 0)
+        return -1;
+    // A release whose answer was lost: it is one.
+    if (mine && !empty && now.state != SS_REC_RUNNING)
+        let_go(st);
     return 0;
 }
 
@@ -171,40 +256,29 @@ static bool verify_record(struct ds_store *st)
     int rc = load(st, &e, &err);
     if (rc < 0) {
         if (!e || !ds_call_failed(st, e, "verifying the owner record"))
-            ds_lost(st, false, "verifying the owner record: %s", err.msg);
+            ds_lost(st, DS_LOST_ATTENTION, "verifying the owner record: %s", err.msg);
         return false;
     }
-    uint64_t now = rc == 1 ? st->cur.epoch : 0;
-    if (now == mine || mine == 0)
-        return true;
-    if (now > mine)
-        ds_lost(st, true,
-                "fenced: the owner record is at epoch %" PRIu64 ", this host ran at %" PRIu64, now,
-                mine);
-    else
-        ds_lost(st, false,
-                "the file server lost a durable write: the owner record went back from epoch "
-                "%" PRIu64 " to %" PRIu64,
-                mine, now);
-    return false;
+    return compare(st, rc == 1 ? st->cur.epoch : 0, mine, &err) == 0;
 }
 
 void ds_verify(struct ds_store *st)
 {
+    if (st->session && !ds_session_ok(st)) // ended while others were busy
+        ds_session_ended(st, "the connection ended");
     pthread_mutex_lock(&st->lock);
-    bool skip = st->lost || (!st->image_held && !st->record_held);
+    bool skip = st->lost || st->stalled || (!st->image_held && !st->record_held);
     pthread_mutex_unlock(&st->lock);
-    if (skip || st->session_dead)
+    if (skip || !ds_session_ok(st))
         return;
     int64_t asked_ms = drv_now_ms();
     if (st->want_record && st->record && !verify_record(st))
         return;
-    struct ds_ident now;
     if (st->want_image && st->image) {
-        int e = st->be->ident(st->session, st->image, &now);
+        int e = st->be->confirm(st->session, st->image);
         if (e) {
             if (!ds_call_failed(st, e, "verifying the image"))
-                ds_lost(st, false, "verifying the image: %s", strerrordesc_np(e));
+                ds_lost(st, DS_LOST_ATTENTION, "verifying the image: %s", strerrordesc_np(e));
             return;
         }
     }

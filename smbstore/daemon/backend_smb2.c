@@ -1,0 +1,385 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// See backend_smb2.h.
+#include "backend_smb2.h"
+
+#include "drover/store.h"
+#include "smb_wait.h"
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct ds_session {
+    struct smb2_conn *conn; // loop thread
+    struct ss_url where;
+};
+
+struct ds_file {
+    struct smb2_fid fid;
+    struct ds_ident ident;
+    bool has_ident;
+};
+
+enum { ATTRIBUTE_SPARSE = 0x200 }; // MS-FSCC 2.6
+
+static struct ds_backend_conf conf;
+// The connection that sever() cuts, one that is being made included. Loop thread.
+static struct smb2_conn *current;
+
+struct smb2_conn *ds_session_conn(const struct ds_session *s)
+{
+    return s->conn;
+}
+
+const struct smb2_fid *ds_file_fid(const struct ds_file *f)
+{
+    return &f->fid;
+}
+
+// --- sessions ---
+
+struct connecting {
+    struct smb_wait wait; // first member
+    const struct ss_url *where;
+    bool passing; // for one look: nobody cares how it ends
+    struct smb2_conn *old, *conn;
+    struct drv_err err;
+};
+
+static struct connecting *under_way; // loop thread: what sever() must wake
+
+static void connected(void *arg, struct smb2_conn *c, const struct drv_err *err)
+{
+    struct connecting *w = arg;
+    under_way = NULL;
+    w->conn = c;
+    current = c;
+    if (!c)
+        w->err = *err;
+    smb_wait_end(&w->wait, c ? SMB2_OK : SMB2_S_LOST);
+}
+
+static void ended(void *arg, struct smb2_conn *c, const struct drv_err *err)
+{
+    (void)arg, (void)c;
+    conf.ended(err->msg);
+}
+
+static void start_connecting(struct smb_wait *wait)
+{
+    struct connecting *w = (struct connecting *)wait;
+    const struct smb2_config cfg = {.server = w->where->server,
+                                    .share = w->where->share,
+                                    .tickets = conf.tickets,
+                                    .no_encryption = conf.no_encryption};
+    under_way = w;
+    w->conn = smb2_connect(conf.loop, &cfg, w->old, connected, w->passing ? NULL : ended, w);
+    current = w->conn;
+}
+
+static struct ds_session *session_new(const struct ss_url *where, struct smb2_conn *old,
+                                      bool passing, struct drv_err *err)
+{
+    struct connecting w = {.where = where, .old = old, .passing = passing, .err = DRV_ERR_INIT};
+    if (smb_wait_run(conf.loop, &w.wait, start_connecting) != SMB2_OK) {
+        if (err)
+            *err = w.err;
+        return NULL;
+    }
+    struct ds_session *s = drv_xcalloc(1, sizeof *s);
+    s->conn = w.conn;
+    s->where = *where;
+    return s;
+}
+
+static struct ds_session *do_connect(struct ds_session *old, struct drv_err *err)
+{
+    struct ss_url where;
+    if (ss_url_parse(conf.url, &where, err) < 0)
+        return NULL;
+    return session_new(&where, old ? old->conn : NULL, false, err);
+}
+
+static void free_on_loop(void *arg)
+{
+    struct ds_session *s = arg;
+    if (current == s->conn)
+        current = NULL;
+    smb2_free(s->conn);
+}
+
+static void do_disconnect(struct ds_session *s)
+{
+    if (!s)
+        return;
+    drv_loop_call(conf.loop, free_on_loop, s);
+    free(s);
+}
+
+struct alive_call {
+    const struct ds_session *s;
+    bool ret;
+};
+
+static void alive_on_loop(void *arg)
+{
+    struct alive_call *c = arg;
+    c->ret = smb2_usable(c->s->conn);
+}
+
+static bool do_alive(const struct ds_session *s)
+{
+    struct alive_call c = {.s = s};
+    if (s)
+        drv_loop_call(conf.loop, alive_on_loop, &c);
+    return c.ret;
+}
+
+// --- files ---
+
+struct file_call {
+    struct smb_wait wait; // first member
+    struct smb2_request smb;
+    struct smb2_conn *conn;
+    const struct smb2_fid *fid;
+    void (*run)(struct file_call *c);
+    void *buf;
+    uint32_t len;
+    uint64_t offset;
+    struct smb2_create how;
+    struct smb2_opened opened;
+    enum smb2_info what;
+    struct smb2_info_reply info;
+};
+
+static void file_done(struct smb2_request *r, uint32_t status)
+{
+    struct file_call *c = (struct file_call *)((char *)r - offsetof(struct file_call, smb));
+    smb_wait_end(&c->wait, status);
+}
+
+static void start_file_call(struct smb_wait *wait)
+{
+    struct file_call *c = (struct file_call *)wait;
+    c->smb.done = file_done;
+    c->run(c);
+}
+
+static uint32_t call(struct ds_session *s, struct file_call *c, void (*run)(struct file_call *c))
+{
+    c->conn = s->conn;
+    c->run = run;
+    return smb_wait_run(conf.loop, &c->wait, start_file_call);
+}
+
+static void run_open(struct file_call *c)
+{
+    smb2_open(c->conn, &c->smb, &c->how, &c->opened);
+}
+
+static void run_close(struct file_call *c)
+{
+    smb2_close(c->conn, &c->smb, c->fid);
+}
+
+static void run_read(struct file_call *c)
+{
+    smb2_read(c->conn, &c->smb, c->fid, c->buf, c->len, c->offset);
+}
+
+static void run_write(struct file_call *c)
+{
+    smb2_write(c->conn, &c->smb, c->fid, c->buf, c->len, c->offset, false);
+}
+
+static void run_flush(struct file_call *c)
+{
+    smb2_flush(c->conn, &c->smb, c->fid);
+}
+
+static void run_query(struct file_call *c)
+{
+    smb2_query(c->conn, &c->smb, c->fid, c->what, &c->info);
+}
+
+static void run_sparse(struct file_call *c)
+{
+    smb2_set_sparse(c->conn, &c->smb, c->fid);
+}
+
+// DESIGN.md section 3: a holder denies writing (and deleting, and so renaming) to all others; an
+// observer shares everything.
+static struct smb2_create how_to_open(const char *path, enum ds_mode mode)
+{
+    bool hold = mode != DS_OBSERVE;
+    return (struct smb2_create){
+        .path = path,
+        .access = SMB2_READ_DATA | SMB2_READ_ATTRIBUTES | SMB2_SYNCHRONIZE |
+                  (hold ? SMB2_WRITE_DATA | SMB2_APPEND_DATA | SMB2_WRITE_ATTRIBUTES : 0),
+        .share = SMB2_SHARE_READ | (hold ? 0 : SMB2_SHARE_WRITE | SMB2_SHARE_DELETE),
+        .disposition = mode == DS_HOLD_CREATE ? SMB2_DISP_OPEN_IF : SMB2_DISP_OPEN,
+        .options = SMB2_OPT_NON_DIRECTORY};
+}
+
+static int do_open(struct ds_session *s, const char *url, enum ds_mode mode, struct ds_file **ret)
+{
+    struct ss_url u;
+    struct drv_err err = DRV_ERR_INIT;
+    if (ss_url_parse(url, &u, &err) < 0 || strcasecmp(u.server, s->where.server) != 0 ||
+        strcasecmp(u.share, s->where.share) != 0)
+        return EINVAL;
+    struct file_call c = {.how = how_to_open(u.path, mode)};
+    uint32_t status = call(s, &c, run_open);
+    if (status != SMB2_OK)
+        return smb2_errno(status);
+    struct ds_file *f = drv_xcalloc(1, sizeof *f);
+    f->fid = c.opened.fid;
+    f->has_ident = c.opened.has_ids;
+    f->ident = (struct ds_ident){.volume_id = c.opened.volume_id,
+                                 .file_id = c.opened.file_id,
+                                 .size_bytes = c.opened.size_bytes};
+    // Holes are told and made only on files that are marked. A server that knows none goes without.
+    if (mode != DS_OBSERVE && !(c.opened.attributes & ATTRIBUTE_SPARSE)) {
+        struct file_call sparse = {.fid = &f->fid};
+        call(s, &sparse, run_sparse);
+    }
+    *ret = f;
+    return 0;
+}
+
+static int do_close(struct ds_session *s, struct ds_file *f)
+{
+    struct file_call c = {.fid = &f->fid};
+    int e = smb2_errno(call(s, &c, run_close));
+    free(f);
+    return e;
+}
+
+static int do_read(struct ds_session *s, struct ds_file *f, void *buf, size_t len, uint64_t offset,
+                   size_t *ret_len)
+{
+    struct file_call c = {.fid = &f->fid, .buf = buf, .len = (uint32_t)len, .offset = offset};
+    uint32_t status = call(s, &c, run_read);
+    *ret_len = status == SMB2_OK ? c.smb.got : 0;
+    return status == SMB2_S_END_OF_FILE ? 0 : smb2_errno(status);
+}
+
+static int do_write(struct ds_session *s, struct ds_file *f, const void *buf, size_t len,
+                    uint64_t offset)
+{
+    struct file_call c = {
+        .fid = &f->fid, .buf = (void *)(uintptr_t)buf, .len = (uint32_t)len, .offset = offset};
+    return smb2_errno(call(s, &c, run_write));
+}
+
+static int do_flush(struct ds_session *s, struct ds_file *f)
+{
+    struct file_call c = {.fid = &f->fid};
+    return smb2_errno(call(s, &c, run_flush));
+}
+
+static int query(struct ds_session *s, struct ds_file *f, enum smb2_info what,
+                 struct smb2_info_reply *ret)
+{
+    struct file_call c = {.fid = &f->fid, .what = what};
+    int e = smb2_errno(call(s, &c, run_query));
+    *ret = c.info;
+    return e;
+}
+
+// The file's number and its volume's, of the open handle, not of the name: usually told by CREATE
+// (QFid), else asked for.
+static int do_ident(struct ds_session *s, struct ds_file *f, struct ds_ident *ret)
+{
+    struct smb2_info_reply internal, volume;
+    int e = 0;
+    if (!f->has_ident) {
+        e = query(s, f, SMB2_INFO_INTERNAL, &internal);
+        if (!e)
+            e = query(s, f, SMB2_INFO_VOLUME, &volume);
+        if (!e) {
+            f->ident.file_id = internal.file_id;
+            f->ident.volume_id = volume.volume_serial;
+            f->has_ident = true;
+        }
+    }
+    *ret = f->ident;
+    return e;
+}
+
+static int do_confirm(struct ds_session *s, struct ds_file *f)
+{
+    struct smb2_info_reply standard;
+    return query(s, f, SMB2_INFO_STANDARD, &standard);
+}
+
+static void back_to(void *arg)
+{
+    current = ((struct ds_session *)arg)->conn;
+}
+
+static int do_peek(struct ds_session *s, const char *url, void *buf, size_t len, size_t *ret_len)
+{
+    struct ss_url u;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ds_session *other = NULL;
+    struct ds_file *f = NULL;
+    if (ss_url_parse(url, &u, &err) < 0)
+        return EINVAL;
+    if (strcasecmp(u.server, s->where.server) != 0 || strcasecmp(u.share, s->where.share) != 0) {
+        other = session_new(&u, NULL, true, &err);
+        if (!other)
+            return EHOSTUNREACH;
+    }
+    struct ds_session *at = other ? other : s;
+    int e = do_open(at, url, DS_OBSERVE, &f);
+    if (!e) {
+        e = do_read(at, f, buf, len, 0, ret_len);
+        do_close(at, f);
+    }
+    if (other) {
+        do_disconnect(other);
+        drv_loop_call(conf.loop, back_to, s);
+    }
+    return e;
+}
+
+static void sever_on_loop(void *arg)
+{
+    (void)arg;
+    struct connecting *w = under_way;
+    if (w) { // its caller gets no other answer
+        under_way = NULL;
+        smb2_free(current);
+        current = NULL;
+        drv_err(&w->err, DRV_ECANCELLED, "connecting was cut short");
+        smb_wait_end(&w->wait, SMB2_S_LOST);
+    } else if (current) {
+        smb2_abandon(current, true);
+    }
+}
+
+static void do_sever(void)
+{
+    drv_loop_post(conf.loop, sever_on_loop, NULL);
+}
+
+static const struct ds_backend backend = {
+    .connect = do_connect,
+    .disconnect = do_disconnect,
+    .alive = do_alive,
+    .open = do_open,
+    .close = do_close,
+    .read = do_read,
+    .write = do_write,
+    .flush = do_flush,
+    .ident = do_ident,
+    .confirm = do_confirm,
+    .peek = do_peek,
+    .sever = do_sever,
+};
+
+const struct ds_backend *ds_backend_smb2(const struct ds_backend_conf *c)
+{
+    conf = *c;
+    return &backend;
+}
