@@ -48,7 +48,7 @@ int conn_init(struct conn *c, const struct ss_url *url, int timeout_ms, struct d
 static void append_encoded(char *out, const char *path)
 {
     while (*path) {
-        char component[SS_PATH_MAX];
+        char component[SS_PATH_MAX + 64];
         size_t len = strcspn(path, "/");
         snprintf(component, sizeof component, "%.*s", (int)len, path);
         size_t used = strlen(out);

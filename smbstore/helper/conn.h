@@ -7,7 +7,9 @@
 #include "drover/store.h"
 #include <libsmbclient.h>
 
-enum { CONN_URL_MAX = 2048 }; // every byte of server, share and path percent-encoded, and more
+// "smb://", server, share, path of the store and a path within it, with every byte of the last
+// three as %XX.
+enum { CONN_URL_MAX = 6 + 256 + 3 * (81 + SS_PATH_MAX + SS_PATH_MAX + 64) + 8 };
 
 // How far the server let us in: it tells apart refusals that libsmbclient reports with one errno.
 enum conn_stage { CONN_NONE, CONN_LOGGED_ON, CONN_IN_SHARE };

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// drover-smb smb://server/share[/folder] [timeout_ms]: works on the small files of one SMB store,
-// for one caller, who speaks lines of JSON on standard input and output (ops.h). A process of its
-// own because libsmbclient is not thread-safe, can wedge, and takes its credentials from
-// KRB5CCNAME.
+// drover-smb smb://server/share[/folder] [timeout_ms]: works on the files of one SMB store that are
+// no running VM's disk, for one caller, who speaks lines of JSON on standard input and output
+// (ops.h). A process of its own because libsmbclient is not thread-safe, can wedge, and takes its
+// credentials from KRB5CCNAME.
+#include "copy.h"
 #include "ops.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
-enum { LINE_BYTES = 1 << 20, DEFAULT_TIMEOUT_MS = 10000 };
+enum { LINE_BYTES = 1 << 20, DEFAULT_TIMEOUT_MS = 10000, MEMORY_BYTES = 256 << 20 };
 
 // Standard output is for replies alone: whatever a library prints there goes to standard error.
 static FILE *take_stdout(void)
@@ -18,6 +20,15 @@ static FILE *take_stdout(void)
     if (fd < 0 || dup2(STDERR_FILENO, STDOUT_FILENO) < 0)
         return NULL;
     return fdopen(fd, "w");
+}
+
+// A server that never ends a listing must not cost the host its memory.
+static void limit_memory(void)
+{
+#ifndef __SANITIZE_ADDRESS__ // its shadow counts as data
+    const struct rlimit limit = {MEMORY_BYTES, MEMORY_BYTES};
+    setrlimit(RLIMIT_DATA, &limit);
+#endif
 }
 
 static int send_reply(FILE *out, json_t *reply)
@@ -57,5 +68,8 @@ int main(int argc, char *argv[])
         fprintf(stderr, "drover-smb: %s\n", err.code ? err.msg : "bad arguments");
         return 2;
     }
-    return serve(&conn, out);
+    limit_memory();
+    int rc = serve(&conn, out);
+    copy_end(&conn, false, NULL); // the caller went away in the middle of one
+    return rc;
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The operations of drover-smb. libsmbclient never makes a server fsync: durability is the share's
-// (`sync always`, syncops), which `store check` verifies.
+// (syncops: what was written is on the disk when the file is closed; docs/FILESERVER.md).
 #include "ops.h"
 
+#include "acl.h"
+#include "copy.h"
+#include "files.h"
 #include "hex.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -11,13 +14,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { CHUNK_BYTES = 256 * 1024, LIST_MAX = 10000, READ_MAX = 448 * 1024 };
+enum { CHUNK_BYTES = 256 * 1024, LIST_MAX = 10000, LIST_BYTES = 900 * 1024, READ_MAX = 448 * 1024 };
 
 // Arguments of a request; "" and 0 where it has none. Paths have been checked.
 struct request {
-    const char *op, *path, *to, *hex, *initial;
+    const char *op, *path, *to, *hex, *initial, *acl;
     json_int_t max, size;
-    int replace;
+    int replace, names, keep;
 };
 
 // --- small steps; -1 with errno ---
@@ -30,36 +33,6 @@ static int open_at(struct conn *c, const char *path, int flags, smbc_share_mode 
     return smbc_open(url, flags, 0600);
 }
 
-static int stat_at(struct conn *c, const char *path, struct stat *ret)
-{
-    char url[CONN_URL_MAX];
-    conn_url(c, path, url);
-    return smbc_stat(url, ret);
-}
-
-static int unlink_at(struct conn *c, const char *path)
-{
-    char url[CONN_URL_MAX];
-    struct stat sb;
-    conn_url(c, path, url);
-    if (smbc_unlink(url) == 0)
-        return 0;
-    int errnum = errno;
-    // A kept image is read-only: no server deletes it so, and the errno (EINVAL) does not tell.
-    if (smbc_stat(url, &sb) == 0 && !(sb.st_mode & S_IWUSR) && smbc_chmod(url, 0600) == 0)
-        return smbc_unlink(url);
-    errno = errnum;
-    return -1;
-}
-
-static int rename_at(struct conn *c, const char *from, const char *to)
-{
-    char from_url[CONN_URL_MAX], to_url[CONN_URL_MAX];
-    conn_url(c, from, from_url);
-    conn_url(c, to, to_url);
-    return smbc_rename(from_url, to_url);
-}
-
 static int write_all(int fd, const char *data, size_t len)
 {
     for (size_t off = 0; off < len;) {
@@ -70,18 +43,6 @@ static int write_all(int fd, const char *data, size_t len)
         off += (size_t)n;
     }
     return 0;
-}
-
-// A name that nobody else uses, in the folder of path.
-static int temp_name(const char *path, char out[SS_PATH_MAX])
-{
-    char uuid[DRV_UUID_LEN];
-    drv_uuid_new(uuid);
-    const char *slash = strrchr(path, '/');
-    int n = snprintf(out, SS_PATH_MAX, "%.*s.drover-%s.tmp", slash ? (int)(slash - path) + 1 : 0,
-                     path, uuid);
-    errno = ENAMETOOLONG;
-    return n < SS_PATH_MAX ? 0 : -1;
 }
 
 // --- operations: fill result; -1 with *err ---
@@ -103,14 +64,12 @@ static void set_hex(json_t *result, const char *key, uint64_t number)
 static int op_stat(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
 {
     struct stat sb;
-    if (stat_at(c, r->path, &sb) < 0)
+    if (files_stat(c, r->path, &sb) < 0)
         return conn_fail(c, errno, err);
     bool is_dir = S_ISDIR(sb.st_mode);
     json_object_set_new(result, "is_dir", json_boolean(is_dir));
     json_object_set_new(result, "size", json_integer(is_dir ? 0 : sb.st_size));
-    // No volume id reaches us: st_dev is the library's 32-bit hash of server and share,
-    // sign-extended. drover-store reports the same, so that the two can be compared.
-    set_hex(result, "volume_id", (uint32_t)sb.st_dev);
+    set_hex(result, "volume_id", 0); // unknown: st_dev is a hash of the server's and share's names
     set_hex(result, "file_id", sb.st_ino);
     return 0;
 }
@@ -151,18 +110,17 @@ static int op_rmdir(struct conn *c, const struct request *r, json_t *result, str
 static int op_unlink(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
 {
     (void)result;
-    return unlink_at(c, r->path) < 0 && errno != ENOENT ? conn_fail(c, errno, err) : 0;
+    return files_unlink(c, r->path) < 0 && errno != ENOENT ? conn_fail(c, errno, err) : 0;
 }
 
-// libsmbclient always replaces (it unlinks the target when the server refuses), so that "do not
-// replace" is a look beforehand: enough among drover's own hosts, which rename only what they hold.
 static int op_rename(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
 {
     (void)result;
-    struct stat sb;
-    if (!r->replace && stat_at(c, r->to, &sb) == 0)
+    if (files_rename(c, r->path, r->to, r->replace) == 0)
+        return 0;
+    if (errno == EEXIST)
         return drv_err(err, DRV_EEXIST, "\"%s\" exists already", r->to);
-    return rename_at(c, r->path, r->to) < 0 ? conn_fail(c, errno, err) : 0;
+    return conn_fail(c, errno, err);
 }
 
 static int op_chmod_readonly(struct conn *c, const struct request *r, json_t *result,
@@ -186,15 +144,19 @@ static int op_list(struct conn *c, const struct request *r, json_t *result, stru
     json_object_set_new(result, "names", names);
     const struct smbc_dirent *e;
     bool full = false;
+    size_t bytes = 0;
     while (!full && (e = smbc_readdir((unsigned)dir))) {
         if (!strcmp(e->name, ".") || !strcmp(e->name, ".."))
             continue;
-        full = json_array_size(names) >= max;
-        if (!full)
+        bytes += strlen(e->name) + 4; // a name with much to escape is none of drover's
+        full = json_array_size(names) >= max || bytes > LIST_BYTES;
+        if (!full && ss_path_valid(e->name) && !strchr(e->name, '/'))
             json_array_append_new(names, json_string(e->name));
     }
     smbc_closedir(dir);
-    return full ? drv_err(err, DRV_EINVAL, "more than %zu names", max) : 0;
+    return full ? drv_err(err, DRV_EINVAL, "more than %zu names, or very long ones",
+                          json_array_size(names))
+                : 0;
 }
 
 static int op_read(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
@@ -233,7 +195,7 @@ static int create_with(struct conn *c, const char *path, const char *data, size_
         errnum = errno;
     }
     if (rc < 0)
-        unlink_at(c, path);
+        files_unlink(c, path);
     errno = errnum;
     return rc;
 }
@@ -242,15 +204,16 @@ static int op_write(struct conn *c, const struct request *r, json_t *result, str
 {
     (void)result;
     size_t len = 0;
-    char temp[SS_PATH_MAX];
+    char temp[FILES_TEMP_MAX];
     DRV_AUTO_FREE char *data = ss_hex_decode(r->hex, &len);
     if (!data)
         return drv_err(err, DRV_EINVAL, "content is not hexadecimal");
-    if (temp_name(r->path, temp) < 0 || create_with(c, temp, data, len) < 0)
+    files_temp_name(r->path, temp);
+    if (create_with(c, temp, data, len) < 0)
         return conn_fail(c, errno, err);
-    if (rename_at(c, temp, r->path) < 0) {
+    if (files_rename(c, temp, r->path, true) < 0) {
         int errnum = errno;
-        unlink_at(c, temp);
+        files_unlink(c, temp);
         return conn_fail(c, errnum, err);
     }
     return 0;
@@ -290,7 +253,7 @@ static int op_create(struct conn *c, const struct request *r, json_t *result, st
     if (smbc_close(fd) < 0 && rc == 0)
         rc = conn_fail(c, errno, err);
     if (rc < 0)
-        unlink_at(c, r->path);
+        files_unlink(c, r->path);
     return rc;
 }
 
@@ -321,11 +284,12 @@ static int op_probe_write(struct conn *c, const struct request *r, json_t *resul
                           struct drv_err *err)
 {
     (void)result;
-    char inside[2 * SS_PATH_MAX], probe[SS_PATH_MAX];
+    char inside[SS_PATH_MAX + 2], probe[FILES_TEMP_MAX];
     snprintf(inside, sizeof inside, "%s%sx", r->path, *r->path ? "/" : "");
-    if (temp_name(inside, probe) < 0 || create_with(c, probe, "", 0) < 0)
+    files_temp_name(inside, probe);
+    if (create_with(c, probe, "", 0) < 0)
         return conn_fail(c, errno, err);
-    return unlink_at(c, probe) < 0 ? conn_fail(c, errno, err) : 0;
+    return files_unlink(c, probe) < 0 ? conn_fail(c, errno, err) : 0;
 }
 
 static int op_probe_open_rw(struct conn *c, const struct request *r, json_t *result,
@@ -353,6 +317,48 @@ static int op_probe_held(struct conn *c, const struct request *r, json_t *result
     return 0;
 }
 
+// --- permissions, copies ---
+
+static int op_acl_get(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    static char text[ACL_TEXT_MAX];
+    if (acl_read(c, r->path, r->names, text, err) < 0)
+        return -1;
+    drv_utf8_clean(text);
+    json_object_set_new(result, "acl", json_string(text));
+    return 0;
+}
+
+static int op_acl_set(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    return acl_write(c, r->path, r->names, r->acl, err);
+}
+
+static int op_copy(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    json_int_t size = 0;
+    int rc = copy_begin(c, r->path, r->to, &size, err);
+    json_object_set_new(result, "size", json_integer(size));
+    return rc;
+}
+
+static int op_copy_more(struct conn *c, const struct request *r, json_t *result,
+                        struct drv_err *err)
+{
+    (void)r;
+    json_int_t at = 0;
+    int rc = copy_more(c, &at, err);
+    json_object_set_new(result, "at", json_integer(at));
+    return rc;
+}
+
+static int op_copy_end(struct conn *c, const struct request *r, json_t *result, struct drv_err *err)
+{
+    (void)result;
+    return copy_end(c, r->keep, err);
+}
+
 // --- dispatch ---
 
 static const struct op {
@@ -375,6 +381,11 @@ static const struct op {
     {"probe_write", op_probe_write, false},
     {"probe_open_rw", op_probe_open_rw, true},
     {"probe_held", op_probe_held, true}, // -> held
+    {"acl_get", op_acl_get, false},      // names -> acl (text)
+    {"acl_set", op_acl_set, false},      // names, acl
+    {"copy", op_copy, true},             // to -> size; then, until all is done,
+    {"copy_more", op_copy_more, false},  // -> at
+    {"copy_end", op_copy_end, false},    // keep
 };
 
 static const struct op *find_op(const char *name)
@@ -389,18 +400,22 @@ static int run(struct conn *c, const char *line, json_t *result, struct drv_err 
 {
     json_error_t je;
     DRV_AUTO_JSON json_t *j = json_loads(line, JSON_REJECT_DUPLICATES, &je);
-    struct request r = {.op = "", .path = "", .to = "", .hex = "", .initial = ""};
-    if (!j || json_unpack_ex(j, &je, JSON_STRICT, "{s:s, s?s, s?s, s?s, s?s, s?I, s?I, s?b}", "op",
-                             &r.op, "path", &r.path, "to", &r.to, "hex", &r.hex, "initial",
-                             &r.initial, "max", &r.max, "size", &r.size, "replace", &r.replace) < 0)
+    struct request r = {.op = "", .path = "", .to = "", .hex = "", .initial = "", .acl = ""};
+    if (!j || json_unpack_ex(j, &je, JSON_STRICT,
+                             "{s:s, s?s, s?s, s?s, s?s, s?s, s?I, s?I, s?b, s?b, s?b}", "op", &r.op,
+                             "path", &r.path, "to", &r.to, "hex", &r.hex, "initial", &r.initial,
+                             "acl", &r.acl, "max", &r.max, "size", &r.size, "replace", &r.replace,
+                             "names", &r.names, "keep", &r.keep) < 0)
         return drv_err(err, DRV_EINVAL, "bad request: %s", je.text);
     const struct op *op = find_op(r.op);
     if (!op)
         return drv_err(err, DRV_EINVAL, "no operation \"%.64s\"", r.op);
     if ((op->needs_path || *r.path) && !ss_path_valid(r.path))
-        return drv_err(err, DRV_EINVAL, "not a legal path");
-    if ((op->run == op_rename || *r.to) && !ss_path_valid(r.to))
-        return drv_err(err, DRV_EINVAL, "not a legal target path");
+        return drv_err(err, DRV_EINVAL, "not a legal path: %s", ss_path_refusal(r.path));
+    if ((op->run == op_rename || op->run == op_copy || *r.to) && !ss_path_valid(r.to))
+        return drv_err(err, DRV_EINVAL, "not a legal target path: %s", ss_path_refusal(r.to));
+    if (r.size < 0)
+        return drv_err(err, DRV_EINVAL, "not a size");
     return conn_connect(c, err) < 0 ? -1 : op->run(c, &r, result, err);
 }
 

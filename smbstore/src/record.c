@@ -270,3 +270,9 @@ void ss_record_path(const char *uuid, char out[SS_PATH_MAX])
 {
     snprintf(out, SS_PATH_MAX, ".drover/owners/%s", uuid);
 }
+
+bool ss_record_image_is(const struct ss_record_image *im, uint64_t volume_id, uint64_t file_id)
+{
+    return im->file_id == file_id &&
+           (im->volume_id == 0 || volume_id == 0 || im->volume_id == volume_id);
+}

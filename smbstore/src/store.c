@@ -23,8 +23,10 @@ void ss_store_close(struct ss_store *st)
 
 static int check_path(const char *path, struct drv_err *err)
 {
-    if (!ss_path_valid(path))
-        return drv_err(err, DRV_EINVAL, "\"%.200s\" is not a legal path within a store", path);
+    const char *why = ss_path_refusal(path);
+    if (why)
+        return drv_err(err, DRV_EINVAL, "\"%.200s\" is not a legal path within a store: %s", path,
+                       why);
     return 0;
 }
 
@@ -69,7 +71,14 @@ int ss_chmod_readonly(struct ss_store *st, const char *path, struct drv_err *err
 
 json_t *ss_list(struct ss_store *st, const char *path, size_t max, struct drv_err *err)
 {
-    return check_folder(path, err) < 0 ? NULL : st->ops->list(st, path, max, err);
+    DRV_AUTO_JSON json_t *names =
+        check_folder(path, err) < 0 ? NULL : st->ops->list(st, path, max, err);
+    for (size_t i = json_array_size(names); i-- > 0;) {
+        const char *name = json_string_value(json_array_get(names, i));
+        if (!ss_path_valid(name) || strchr(name, '/'))
+            json_array_remove(names, i);
+    }
+    return DRV_TAKE(names);
 }
 
 char *ssi_read_head(struct ss_store *st, const char *path, size_t max, size_t *ret_len,
@@ -117,6 +126,35 @@ int ss_create_image(struct ss_store *st, const char *path, uint64_t size_bytes,
     if (size_bytes > INT64_MAX)
         return drv_err(err, DRV_EINVAL, "%s: size out of range", path);
     return st->ops->create_image(st, path, size_bytes, initial_file, err);
+}
+
+int ss_copy(struct ss_store *st, const char *from, const char *to,
+            int (*progress)(void *arg, uint64_t done_bytes, uint64_t size_bytes), void *arg,
+            struct drv_err *err)
+{
+    if (check_path(from, err) < 0 || check_path(to, err) < 0)
+        return -1;
+    return st->ops->copy(st, from, to, progress, arg, err);
+}
+
+int ss_acl_get(struct ss_store *st, const char *path, bool names, struct ss_acl *ret,
+               struct drv_err *err)
+{
+    return check_folder(path, err) < 0 ? -1 : st->ops->acl_get(st, path, names, ret, err);
+}
+
+int ss_acl_set(struct ss_store *st, const char *path, const struct ss_acl *acl, struct drv_err *err)
+{
+    struct ss_acl stored;
+    bool names;
+    DRV_AUTO_FREE char *text = ssi_acl_format(acl, &names, err);
+    if (!text || check_folder(path, err) < 0 || st->ops->acl_set(st, path, names, text, err) < 0 ||
+        st->ops->acl_get(st, path, names, &stored, err) < 0)
+        return -1;
+    if (!ssi_acl_same(acl, &stored))
+        return drv_err(err, DRV_EPEER, "%s: the server stored other permissions than it was given",
+                       *path ? path : "the store's folder");
+    return 0;
 }
 
 int ss_space(struct ss_store *st, struct ss_space *ret, struct drv_err *err)

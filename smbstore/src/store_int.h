@@ -24,6 +24,14 @@ struct ss_store_ops {
                  struct drv_err *err);
     int (*create_image)(struct ss_store *st, const char *path, uint64_t size_bytes,
                         const char *initial_file, struct drv_err *err);
+    int (*copy)(struct ss_store *st, const char *from, const char *to,
+                int (*progress)(void *arg, uint64_t done_bytes, uint64_t size_bytes), void *arg,
+                struct drv_err *err);
+    int (*acl_get)(struct ss_store *st, const char *path, bool names, struct ss_acl *ret,
+                   struct drv_err *err);
+    // text: as ssi_acl_format makes it; names: with names, not SIDs.
+    int (*acl_set)(struct ss_store *st, const char *path, bool names, const char *text,
+                   struct drv_err *err);
     int (*space)(struct ss_store *st, struct ss_space *ret, struct drv_err *err);
     int (*probe_write)(struct ss_store *st, const char *path, struct drv_err *err);
     int (*probe_open_rw)(struct ss_store *st, const char *path, struct drv_err *err);
@@ -45,6 +53,15 @@ struct ss_store *ssi_local_open(const struct ss_url *url, const struct ss_identi
                                 struct drv_err *err);
 struct ss_store *ssi_smb_open(const struct ss_url *url, const struct ss_identity *who,
                               struct drv_err *err);
+
+// libsmbclient's text of an ACL: "REVISION:1,OWNER:…,GROUP:…,ACL:who:type/flags/mask,…". -1
+// DRV_EPEER: not such a text, or more than struct ss_acl can say.
+int ssi_acl_parse(const char *text, struct ss_acl *ret, struct drv_err *err);
+// The same for setting, without owner and group; caller frees. NULL DRV_EINVAL: not a list that may
+// be set. *ret_names: grantees are names.
+char *ssi_acl_format(const struct ss_acl *acl, bool *ret_names, struct drv_err *err);
+// Names are not compared: a server writes them as it likes.
+bool ssi_acl_same(const struct ss_acl *a, const struct ss_acl *b); // the lists, not the owners
 
 // ss_read's working half, for readers of headers: see read_head above.
 char *ssi_read_head(struct ss_store *st, const char *path, size_t max, size_t *ret_len,

@@ -6,9 +6,11 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <sys/syscall.h>
@@ -320,6 +322,144 @@ static int local_create_image(struct ss_store *st, const char *path, uint64_t si
     return 0;
 }
 
+// --- copies ---
+
+enum { COPY_STEP_BYTES = 16 << 20 };
+
+struct copy {
+    int from, to;
+    uint64_t size_bytes;
+    int (*progress)(void *arg, uint64_t done_bytes, uint64_t size_bytes);
+    void *arg;
+};
+
+static int copy_by_reading(const struct copy *c, off_t at, size_t len)
+{
+    DRV_AUTO_FREE char *buf = drv_xcalloc(1, 1 << 20);
+    while (len > 0) {
+        ssize_t n = pread(c->from, buf, len < 1 << 20 ? len : 1 << 20, at);
+        ssize_t written = n <= 0 ? n : pwrite(c->to, buf, (size_t)n, at);
+        if (n < 0 || written < 0)
+            return -1;
+        if (n == 0 || written < n) {
+            errno = n == 0 ? EIO : ENOSPC;
+            return -1;
+        }
+        at += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+// Not every file system copies by itself, and not between any two files.
+static int copy_piece(const struct copy *c, off_t at, size_t len)
+{
+    off_t in = at, out = at;
+    while (len > 0) {
+        ssize_t n = copy_file_range(c->from, &in, c->to, &out, len, 0);
+        if (n <= 0)
+            return copy_by_reading(c, in, len);
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+// 0, 1 = cancelled, -1 with errno.
+static int copy_data(const struct copy *c, off_t at, off_t end)
+{
+    while (at < end) {
+        size_t len = end - at < COPY_STEP_BYTES ? (size_t)(end - at) : COPY_STEP_BYTES;
+        if (c->progress && c->progress(c->arg, (uint64_t)at, c->size_bytes))
+            return 1;
+        if (copy_piece(c, at, len) < 0)
+            return -1;
+        at += (off_t)len;
+    }
+    return 0;
+}
+
+static int copy_ranges(const struct copy *c)
+{
+    if (ioctl(c->to, FICLONE, c->from) == 0)
+        return 0;
+    if (ftruncate(c->to, (off_t)c->size_bytes) < 0)
+        return -1;
+    off_t data, hole = 0;
+    int rc = 0;
+    while (rc == 0 && (data = lseek(c->from, hole, SEEK_DATA)) >= 0) {
+        hole = lseek(c->from, data, SEEK_HOLE);
+        rc = hole < 0 ? -1 : copy_data(c, data, hole);
+    }
+    return rc == 0 && data < 0 && errno != ENXIO ? -1 : rc; // ENXIO: no more data
+}
+
+// Fill and name the copy. 0, 1 = cancelled, -1 with errno.
+static int copy_into(const struct local *l, const struct copy *c, int dir, const char *temp,
+                     const char *leaf)
+{
+    int rc = copy_ranges(c);
+    if (rc != 0)
+        return rc;
+    if (fchown(c->to, l->uid, l->gid) < 0 || fsync(c->to) < 0 ||
+        renameat2(dir, temp, dir, leaf, RENAME_NOREPLACE) < 0)
+        return -1;
+    return fsync(dir);
+}
+
+static int local_copy(struct ss_store *st, const char *from, const char *to,
+                      int (*progress)(void *arg, uint64_t done_bytes, uint64_t size_bytes),
+                      void *arg, struct drv_err *err)
+{
+    struct local *l = local_of(st);
+    struct stat sb = {0};
+    char uuid[DRV_UUID_LEN], temp[64];
+    drv_uuid_new(uuid);
+    snprintf(temp, sizeof temp, ".drover-%s.tmp", uuid);
+    const char *leaf;
+    DRV_AUTO_CLOSE int in = open_file(l, from, O_RDONLY, &sb);
+    if (in < 0)
+        return fail(err, l, "copy", from);
+    DRV_AUTO_CLOSE int dir = open_parent(l, to, &leaf);
+    DRV_AUTO_CLOSE int out =
+        dir < 0 ? -1 : openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, IMAGE_MODE);
+    if (out < 0)
+        return fail(err, l, "copy to", to);
+    struct copy c = {in, out, (uint64_t)sb.st_size, progress, arg};
+    int rc = faccessat(dir, leaf, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+                 ? drv_err(err, DRV_EEXIST, "%s/%s exists already", st->url.path, to)
+                 : copy_into(l, &c, dir, temp, leaf);
+    if (rc == 0)
+        return 0;
+    if (rc == 1)
+        drv_err(err, DRV_ECANCELLED, "copying %s was cancelled", from);
+    else if (!err || err->code == DRV_OK)
+        fail(err, l, "copy to", to);
+    unlinkat(dir, temp, 0);
+    return -1;
+}
+
+// --- permissions: not ours to translate ---
+
+static int no_acl(struct ss_store *st, struct drv_err *err)
+{
+    drv_err(err, DRV_ESTATE, "local:%s: a local folder has no Windows permissions", st->url.path);
+    return drv_err_hint(err, "use chown, chmod or setfacl on the host");
+}
+
+static int local_acl_get(struct ss_store *st, const char *path, bool names, struct ss_acl *ret,
+                         struct drv_err *err)
+{
+    (void)path, (void)names, (void)ret;
+    return no_acl(st, err);
+}
+
+static int local_acl_set(struct ss_store *st, const char *path, bool names, const char *text,
+                         struct drv_err *err)
+{
+    (void)path, (void)names, (void)text;
+    return no_acl(st, err);
+}
+
 // --- asking ---
 
 static int local_space(struct ss_store *st, struct ss_space *ret, struct drv_err *err)
@@ -388,6 +528,9 @@ static const struct ss_store_ops local_ops = {
     .read_head = local_read_head,
     .write = local_write,
     .create_image = local_create_image,
+    .copy = local_copy,
+    .acl_get = local_acl_get,
+    .acl_set = local_acl_set,
     .space = local_space,
     .probe_write = local_probe_write,
     .probe_open_rw = local_probe_open_rw,

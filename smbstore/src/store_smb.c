@@ -29,7 +29,8 @@ static void error_from_json(const json_t *e, struct drv_err *err)
     json_int_t number = 0;
     json_unpack((json_t *)e, "{s?s, s?s, s?s, s?I}", "code", &code, "msg", &msg, "hint", &hint,
                 "errno", &number);
-    drv_err(err, drv_code_from_name(code), "%s", msg);
+    enum drv_code c = drv_code_from_name(code);
+    drv_err(err, c ? c : DRV_EPEER, "%s", msg);
     drv_err_native(err, "smb", (long)number);
     if (*hint)
         drv_err_hint(err, "%s", hint);
@@ -182,6 +183,60 @@ static int smb_create_image(struct ss_store *st, const char *path, uint64_t size
                          err);
 }
 
+// Steps of some seconds each, so that no call lasts as long as a whole copy.
+static int smb_copy(struct ss_store *st, const char *from, const char *to,
+                    int (*progress)(void *arg, uint64_t done_bytes, uint64_t size_bytes), void *arg,
+                    struct drv_err *err)
+{
+    struct smb *s = smb_of(st);
+    json_int_t size = 0, at = 0, before = 0;
+    DRV_AUTO_JSON json_t *begun =
+        ask_take(s, json_pack("{s:s, s:s, s:s}", "op", "copy", "path", from, "to", to), err);
+    if (!begun)
+        return -1;
+    int rc =
+        json_unpack(begun, "{s:I}", "size", &size) < 0 || size < 0 ? bad_reply("copy", err) : 0;
+    while (rc == 0 && at < size) {
+        if (progress && progress(arg, (uint64_t)at, (uint64_t)size)) {
+            rc = drv_err(err, DRV_ECANCELLED, "copying %s was cancelled", from);
+            break;
+        }
+        before = at;
+        DRV_AUTO_JSON json_t *more = ask_take(s, json_pack("{s:s}", "op", "copy_more"), err);
+        if (!more)
+            return -1; // and the helper has given the copy up
+        if (json_unpack(more, "{s:I}", "at", &at) < 0 || at <= before || at > size)
+            rc = bad_reply("copy_more", err);
+    }
+    struct drv_err ignored = DRV_ERR_INIT;
+    int end = ask_done_take(s, json_pack("{s:s, s:b}", "op", "copy_end", "keep", rc == 0),
+                            rc == 0 ? err : &ignored);
+    return rc < 0 ? rc : end;
+}
+
+static int smb_acl_get(struct ss_store *st, const char *path, bool names, struct ss_acl *ret,
+                       struct drv_err *err)
+{
+    DRV_AUTO_JSON json_t *ok =
+        ask_take(smb_of(st),
+                 json_pack("{s:s, s:s, s:b}", "op", "acl_get", "path", path, "names", names), err);
+    if (!ok)
+        return -1;
+    const char *text;
+    if (json_unpack(ok, "{s:s}", "acl", &text) < 0)
+        return bad_reply("acl_get", err);
+    return ssi_acl_parse(text, ret, err);
+}
+
+static int smb_acl_set(struct ss_store *st, const char *path, bool names, const char *text,
+                       struct drv_err *err)
+{
+    return ask_done_take(smb_of(st),
+                         json_pack("{s:s, s:s, s:b, s:s}", "op", "acl_set", "path", path, "names",
+                                   names, "acl", text),
+                         err);
+}
+
 static int smb_space(struct ss_store *st, struct ss_space *ret, struct drv_err *err)
 {
     DRV_AUTO_JSON json_t *ok = ask_take(smb_of(st), json_pack("{s:s}", "op", "space"), err);
@@ -237,6 +292,9 @@ static const struct ss_store_ops smb_ops = {
     .read_head = smb_read_head,
     .write = smb_write,
     .create_image = smb_create_image,
+    .copy = smb_copy,
+    .acl_get = smb_acl_get,
+    .acl_set = smb_acl_set,
     .space = smb_space,
     .probe_write = smb_probe_write,
     .probe_open_rw = smb_probe_open_rw,

@@ -63,6 +63,9 @@ json_t *ss_record_to_json(const struct ss_record *r);
 int ss_record_from_json(const json_t *j, struct ss_record *ret, struct drv_err *err);
 const char *ss_record_state_name(enum ss_record_state s);
 
+// Is this the file that im names? A volume id of 0 is unknown, and then does not count.
+bool ss_record_image_is(const struct ss_record_image *im, uint64_t volume_id, uint64_t file_id);
+
 // Path of a VM's record within its arbiter store: ".drover/owners/<uuid>".
 void ss_record_path(const char *uuid, char out[SS_PATH_MAX]);
 

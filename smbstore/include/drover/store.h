@@ -47,7 +47,8 @@ int ss_rename(struct ss_store *st, const char *from, const char *to, bool replac
               struct drv_err *err);
 int ss_chmod_readonly(struct ss_store *st, const char *path,
                       struct drv_err *err); // mode 0400 / DOS read-only
-// Names in a folder, at most max (bounded); returns a JSON array of strings, new reference.
+// Names in a folder, at most max (bounded); returns a JSON array of strings, new reference. Names
+// that are not legal in a path (ss_path_valid) are left out: drover makes no such files.
 json_t *ss_list(struct ss_store *st, const char *path, size_t max, struct drv_err *err);
 // Whole small file, at most max bytes; NUL-terminated copy, caller frees. Missing: DRV_ENOTFOUND.
 char *ss_read(struct ss_store *st, const char *path, size_t max, size_t *ret_len,
@@ -60,6 +61,16 @@ int ss_write(struct ss_store *st, const char *path, const void *data, size_t len
 // 0600.
 int ss_create_image(struct ss_store *st, const char *path, uint64_t size_bytes,
                     const char *initial_file, struct drv_err *err);
+// Copy a file within the store; holes stay holes. The source is held against writers meanwhile
+// (DRV_EBUSY when somebody has it open for writing; a local store cannot tell), the target has its
+// name only when it is whole and written out. DRV_EEXIST when there is a target. Reads all of the
+// source on SMB, holes too: some 150 to 300 MB/s. Long runs of data are copied by the server.
+// When the server goes away in the middle, its part of a copy is left under a temporary name, which
+// err->hint tells.
+// progress: called now and then with bytes done; non-zero ends it with DRV_ECANCELLED. May be NULL.
+int ss_copy(struct ss_store *st, const char *from, const char *to,
+            int (*progress)(void *arg, uint64_t done_bytes, uint64_t size_bytes), void *arg,
+            struct drv_err *err);
 struct ss_space {
     uint64_t free_bytes, total_bytes;
 };
@@ -68,6 +79,37 @@ int ss_space(struct ss_store *st, struct ss_space *ret, struct drv_err *err);
 int ss_probe_write(struct ss_store *st, const char *path, struct drv_err *err);
 // Prove write access without a change: opens an existing file for writing, sharing everything.
 int ss_probe_open_rw(struct ss_store *st, const char *path, struct drv_err *err);
+
+// --- permissions: Windows ACLs (MS-DTYP 2.4.4), SMB stores only: DRV_ESTATE on local ones ---
+enum { SS_ACL_MAX = 64, SS_WHO_MAX = 160 };
+enum { // masks of the usual rights, as Windows Explorer sets them on files and folders
+    SS_MAY_READ = 0x1200a9,
+    SS_MAY_CHANGE = 0x1301bf,
+    SS_MAY_ALL = 0x1f01ff,
+};
+struct ss_ace {
+    char who[SS_WHO_MAX]; // "S-1-5-21-…", or DOMAIN\name
+    bool deny;
+    uint32_t mask;
+    bool to_files, to_folders; // inherited by what is made below
+    bool only_below;           // not for the folder itself
+    bool one_level;            // inherited by its own children alone
+    bool inherited;
+};
+struct ss_acl {
+    char owner[SS_WHO_MAX], group[SS_WHO_MAX]; // read, never set
+    unsigned n;
+    struct ss_ace list[SS_ACL_MAX];
+};
+// path "": the store's folder. names: grantees as DOMAIN\name where the server knows them.
+// -1 DRV_EPEER when the list has more than SS_ACL_MAX entries or kinds other than allow and deny.
+int ss_acl_get(struct ss_store *st, const char *path, bool names, struct ss_acl *ret,
+               struct drv_err *err);
+// Replaces the list, whole, and reads it back: -1 DRV_EPEER when the server made something else of
+// it. All of `who` are SIDs or all are names. Refusals come before permissions; an empty list,
+// which would lock everyone out, is refused. What is below does not follow by itself.
+int ss_acl_set(struct ss_store *st, const char *path, const struct ss_acl *acl,
+               struct drv_err *err);
 
 // --- images (qemu-img does the formats) ---
 struct ss_image_info {

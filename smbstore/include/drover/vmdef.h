@@ -86,8 +86,10 @@ const struct ss_disk *ss_vmdef_disk(const struct ss_vmdef *def, const char *id);
 const char *ss_format_name(enum ss_format f); // "raw", "qcow2"
 int ss_format_from_name(const char *name, enum ss_format *ret);
 
-// 1 when path is a legal relative path within a store (no "..", no leading '/', no control
-// characters, none of \ : * ? " < > |, length < SS_PATH_MAX).
+// 1 when path is a legal relative path within a store: what every file server can store under
+// exactly this name, Windows included, and what cannot lead out of the store or deceive a reader.
 int ss_path_valid(const char *path);
+// The same: NULL, or why not, as the end of a sentence ("it holds '?', …").
+const char *ss_path_refusal(const char *path);
 
 #endif

@@ -197,9 +197,37 @@ static void read_only_file_is_renamed_but_not_opened_for_writing(void **state)
 static void illegal_paths_are_refused(void **state)
 {
     struct fixture *f = *state;
-    const char *bad[] = {"..",    "../x", "a/../b", "/etc/passwd", "a//b", "a/",
-                         "a/./b", "a\\b", "a:b",    "a*",          "a?",   "a\nb",
-                         "<",     "|",    "\"",     "trailing.",   "sp /x"};
+    const char *bad[] = {"..",
+                         "../x",
+                         "a/../b",
+                         "/etc/passwd",
+                         "a//b",
+                         "a/",
+                         "a/./b",
+                         "a\\b",
+                         "a:b",
+                         "a*",
+                         "a?",
+                         "a\nb",
+                         "<",
+                         "|",
+                         "\"",
+                         "trailing.",
+                         "sp /x",
+                         "a\tb",
+                         "a\x7f",
+                         "a\xc2\x85"
+                         "b",
+                         "a\u202e"
+                         "b",
+                         "a\xff",
+                         "a\xc3",
+                         "NUL",
+                         "a/con.x",
+                         "x/LPT1.a/b",
+                         "Aux",
+                         "\ufeff"
+                         "a"};
     struct ss_stat sb;
     for (size_t i = 0; i < DRV_ARRAY_LEN(bad); i++) {
         assert_false(ss_path_valid(bad[i]));
@@ -214,7 +242,177 @@ static void illegal_paths_are_refused(void **state)
     longest[SS_PATH_MAX - 1] = '\0';
     assert_true(ss_path_valid(longest));
     assert_true(ss_path_valid(".drover/owners/x"));
+    assert_true(ss_path_valid("COM/COM0/COM10/LPT/conn/aux2/nulls"));
+    assert_non_null(strstr(ss_path_refusal("a?b"), "Windows"));
+    assert_null(ss_path_refusal("a"));
     assert_false(ss_path_valid(""));
+}
+
+// 85 * 3 bytes.
+#define CJK5 "京都大阪神"
+#define CJK85 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5 CJK5
+
+static void odd_names_are_kept_to_the_letter(void **state)
+{
+    struct fixture *f = *state;
+    static const char *const names[] = {
+        "with blanks in it", "100%", "a%20b", "a b", "%2e%2e",  "%00", "a#b", "a&b=c;d+e", "äöüß",
+        "京都の仮想機械",    "🐑🐕",   ".dot",  "~x",  "(1) [2]", "'q'", "a,b", "!@$^`{}",   CJK85};
+    char sub[SS_PATH_MAX] = "";
+    for (size_t i = 0; i < DRV_ARRAY_LEN(names); i++) {
+        struct ss_stat sb;
+        assert_done(f, ss_write(f->st, names[i], names[i], strlen(names[i]), &f->err));
+        assert_done(f, ss_stat(f->st, names[i], &sb, &f->err));
+        assert_int_equal(sb.size_bytes, strlen(names[i]));
+    }
+    DRV_AUTO_JSON json_t *list = ss_list(f->st, "", 100, &f->err);
+    assert_int_equal(json_array_size(list), DRV_ARRAY_LEN(names));
+    for (size_t i = 0; i < DRV_ARRAY_LEN(names); i++) {
+        DRV_AUTO_FREE char *text = ss_read(f->st, names[i], 300, NULL, &f->err);
+        assert_string_equal(text, names[i]); // and not what another one says
+        assert_done(f, ss_unlink(f->st, names[i], &f->err));
+        if (strlen(names[i]) > 200)
+            continue;
+        snprintf(sub, sizeof sub, "%s/%s", names[i], names[i]);
+        assert_done(f, ss_mkdir(f->st, sub, &f->err));
+        assert_done(f, ss_rename(f->st, names[i], "x", false, &f->err));
+        snprintf(sub, sizeof sub, "x/%s", names[i]);
+        assert_done(f, ss_rmdir(f->st, sub, &f->err));
+        assert_done(f, ss_rmdir(f->st, "x", &f->err));
+    }
+    assert_names(f, "", 0);
+}
+
+static void longest_paths_can_be_written_by_way_of_a_longer_name(void **state)
+{
+    struct fixture *f = *state;
+    char path[SS_PATH_MAX];
+    memset(path, 'p', sizeof path);
+    path[120] = path[250] = '/';
+    path[SS_PATH_MAX - 1] = path[250] = '\0';
+    assert_done(f, ss_mkdir(f->st, path, &f->err));
+    path[250] = '/';
+    assert_int_equal(strlen(path), SS_PATH_MAX - 1);
+    assert_done(f, ss_write(f->st, path, "x", 1, &f->err));
+    assert_done(f, ss_probe_open_rw(f->st, path, &f->err));
+}
+
+static void images_may_be_larger_than_a_tebibyte(void **state)
+{
+    struct fixture *f = *state;
+    struct ss_stat sb;
+    struct ss_image_info info;
+    uint64_t size = (UINT64_C(2) << 40) + 512;
+    assert_done(f, ss_create_image(f->st, "big.raw", size, NULL, &f->err));
+    assert_done(f, ss_stat(f->st, "big.raw", &sb, &f->err));
+    assert_true(sb.size_bytes == size);
+    assert_done(f, ss_image_info(f->st, "big.raw", SS_RAW, &info, &f->err));
+    assert_true(info.virtual_bytes == size);
+    assert_done(f, ss_image_create(f->st, "big.qcow2", SS_QCOW2, size, "/tmp", &f->err));
+    assert_done(f, ss_image_info(f->st, "big.qcow2", SS_QCOW2, &info, &f->err));
+    assert_true(info.virtual_bytes == size);
+}
+
+// A file of data, hole, data, and a hole at its end. On SMB the first hole is written as zeros: the
+// copy has less than its source there.
+static void make_holey(struct fixture *f, const char *path)
+{
+    char local[400];
+    static char data[3 << 20];
+    for (size_t i = 0; i < sizeof data; i++)
+        data[i] = (char)(i * 31 + i / 4096 + 1);
+    if (f->is_smb)
+        snprintf(local, sizeof local, "%s/initial", f->folder);
+    else
+        snprintf(local, sizeof local, "%s/%s/%s", f->folder, f->sub, path);
+    FILE *file = fopen(local, "w");
+    assert_non_null(file);
+    assert_int_equal(fwrite(data, 1, sizeof data, file), sizeof data);
+    assert_int_equal(fseek(file, 9 << 20, SEEK_SET), 0);
+    assert_int_equal(fwrite(data, 1, 100000, file), 100000);
+    assert_int_equal(fflush(file), 0);
+    assert_int_equal(ftruncate(fileno(file), f->is_smb ? 10 << 20 : (21 << 20) + 5), 0);
+    assert_int_equal(fclose(file), 0);
+    if (!f->is_smb)
+        return;
+    assert_done(f, ss_create_image(f->st, path, (21 << 20) + 5, local, &f->err));
+    unlink(local);
+}
+
+struct watched {
+    unsigned calls;
+    uint64_t last, size;
+    bool stop;
+};
+
+static int watch(void *arg, uint64_t done_bytes, uint64_t size_bytes)
+{
+    struct watched *w = arg;
+    w->calls++;
+    w->last = done_bytes;
+    w->size = size_bytes;
+    return w->stop;
+}
+
+static void copies_are_whole_and_leave_nothing_else(void **state)
+{
+    struct fixture *f = *state;
+    struct watched w = {0};
+    struct ss_stat sb;
+    make_holey(f, "a b%.raw");
+    assert_done(f, ss_mkdir(f->st, "sub", &f->err));
+    assert_done(f, ss_copy(f->st, "a b%.raw", "sub/c#.raw", watch, &w, &f->err));
+    assert_true(w.calls > 0 && w.size == (21 << 20) + 5 && w.last < w.size);
+    assert_done(f, ss_stat(f->st, "sub/c#.raw", &sb, &f->err));
+    assert_int_equal(sb.size_bytes, (21 << 20) + 5);
+    if (!f->is_smb) // a server does not tell; the script that runs this looks there itself
+        assert_in_range(sb.allocated_bytes, 3 << 20, 5 << 20);
+    assert_names(f, "sub", 1);
+    assert_refused(f, ss_copy(f->st, "a b%.raw", "sub/c#.raw", NULL, NULL, &f->err), DRV_EEXIST);
+    assert_refused(f, ss_copy(f->st, "none", "sub/d", NULL, NULL, &f->err), DRV_ENOTFOUND);
+    assert_refused(f, ss_copy(f->st, "a b%.raw", "none/d", NULL, NULL, &f->err), DRV_ENOTFOUND);
+    assert_refused(f, ss_copy(f->st, "a b%.raw", "d?", NULL, NULL, &f->err), DRV_EINVAL);
+    w.stop = true;
+    assert_refused(f, ss_copy(f->st, "a b%.raw", "sub/d", watch, &w, &f->err), DRV_ECANCELLED);
+    assert_names(f, "sub", 1);
+    assert_done(f, ss_write(f->st, "empty", "", 0, &f->err));
+    assert_done(f, ss_copy(f->st, "empty", "sub/empty", NULL, NULL, &f->err));
+    assert_done(f, ss_stat(f->st, "sub/empty", &sb, &f->err));
+    assert_int_equal(sb.size_bytes, 0);
+}
+
+static void permissions_are_set_and_read_on_smb_only(void **state)
+{
+    struct fixture *f = *state;
+    struct ss_acl acl, again;
+    if (!f->is_smb) {
+        assert_refused(f, ss_acl_get(f->st, "", false, &acl, &f->err), DRV_ESTATE);
+        acl = (struct ss_acl){.n = 1, .list = {{.who = "S-1-1-0", .mask = SS_MAY_READ}}};
+        assert_refused(f, ss_acl_set(f->st, "", &acl, &f->err), DRV_ESTATE);
+        return;
+    }
+    assert_done(f, ss_mkdir(f->st, "ü %", &f->err));
+    assert_done(f, ss_acl_get(f->st, "ü %", false, &acl, &f->err));
+    assert_true(acl.n > 0 && !strncmp(acl.owner, "S-1-5-21-", 9));
+    unsigned n = acl.n++;
+    acl.list[n] = acl.list[n - 1];
+    memmove(&acl.list[1], &acl.list[0], n * sizeof acl.list[0]);
+    acl.list[0] = (struct ss_ace){
+        .who = "S-1-5-32-546", .deny = true, .mask = 0x116, .to_files = true, .only_below = true};
+    assert_done(f, ss_acl_set(f->st, "ü %", &acl, &f->err));
+    assert_done(f, ss_acl_get(f->st, "ü %", false, &again, &f->err));
+    assert_int_equal(again.n, acl.n);
+    assert_string_equal(again.list[0].who, "S-1-5-32-546");
+    assert_true(again.list[0].deny && again.list[0].to_files && again.list[0].only_below);
+    assert_false(again.list[0].to_folders);
+    assert_int_equal(again.list[0].mask, 0x116);
+    assert_string_equal(again.owner, acl.owner);
+    assert_done(f, ss_acl_get(f->st, "ü %", true, &again, &f->err));
+    assert_non_null(strstr(again.list[again.n - 1].who, "\\"));
+    assert_done(f, ss_acl_set(f->st, "ü %", &again, &f->err)); // by name, too
+    DRV_COPY(again.list[0].who, "NOWHERE\\nobody");
+    assert_refused(f, ss_acl_set(f->st, "ü %", &again, &f->err), DRV_EINVAL);
+    assert_refused(f, ss_acl_get(f->st, "none", false, &again, &f->err), DRV_ENOTFOUND);
 }
 
 static void images_are_created_once(void **state)
@@ -229,7 +427,7 @@ static void images_are_created_once(void **state)
     assert_int_equal(again.size_bytes, sb.size_bytes);
     assert_int_equal(again.file_id, sb.file_id);
     assert_true(sb.file_id != 0);
-    assert_true(sb.volume_id != 0);
+    assert_int_equal(again.volume_id, sb.volume_id);
 }
 
 static void failed_image_is_removed(void **state)
@@ -293,6 +491,11 @@ int main(void)
         T(unlink_is_done_when_it_is_gone),
         T(read_only_file_is_renamed_but_not_opened_for_writing),
         T(illegal_paths_are_refused),
+        T(odd_names_are_kept_to_the_letter),
+        T(longest_paths_can_be_written_by_way_of_a_longer_name),
+        T(images_may_be_larger_than_a_tebibyte),
+        T(copies_are_whole_and_leave_nothing_else),
+        T(permissions_are_set_and_read_on_smb_only),
         T(images_are_created_once),
         T(failed_image_is_removed),
         T(empty_images_tell_what_they_are),

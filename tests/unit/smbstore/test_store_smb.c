@@ -24,16 +24,29 @@ static const char script[] =
     "\"errno\":13}}' ;;\n"
     "  *connect*) echo '{\"ok\":{}}' ;;\n"
     "  silent:*) exec sleep 30 ;;\n"
+    "  deaf:*mkdir*) echo '{\"ok\":{}}'; exec sleep 30 ;;\n"
     "  dies:*) exit 0 ;;\n"
     "  garbage:*) echo '{\"ok\":' ;;\n"
     "  empty:*) echo '{\"ok\":{}}' ;;\n"
     "  long:*) head -c 2000000 /dev/zero | tr '\\0' x; echo ;;\n"
-    "  env:*) echo \"{\\\"ok\\\":{\\\"names\\\":[\\\"$KRB5CCNAME\\\",\\\"${HOME:-none}\\\"]}}\" "
+    "  env:*) echo "
+    "\"{\\\"ok\\\":{\\\"names\\\":[\\\"${KRB5CCNAME#FILE:/nonexistent/"
+    "}\\\",\\\"${HOME:-none}\\\"]}}\" "
     ";;\n"
     "  toomany:*) echo '{\"ok\":{\"names\":[\"a\",\"b\",\"c\"]}}' ;;\n"
     "  toolong:*) echo '{\"ok\":{\"hex\":\"616263\",\"size\":3}}' ;;\n"
     "  negative:*) echo '{\"ok\":{\"is_dir\":false,\"size\":-1,\"volume_id\":\"0\","
     "\"file_id\":\"0\"}}' ;;\n"
+    "  copy:*copy_more*) n=$((n + 4)); echo \"{\\\"ok\\\":{\\\"at\\\":$n}}\" ;;\n"
+    "  copy:*copy_end*true*) echo kept >\"$0.hex\"; echo \"{\\\"ok\\\":{}}\" ;;\n"
+    "  copy:*copy_end*) echo dropped >\"$0.hex\"; echo \"{\\\"ok\\\":{}}\" ;;\n"
+    "  copy:*op*copy*) echo '{\"ok\":{\"size\":12}}' ;;\n"
+    "  stuck:*copy_end*) echo dropped >\"$0.hex\"; echo \"{\\\"ok\\\":{}}\" ;;\n"
+    "  stuck:*) echo '{\"ok\":{\"size\":12,\"at\":0}}' ;;\n"
+    "  beyond:*) echo '{\"ok\":{\"size\":12,\"at\":13}}' ;;\n"
+    "  acl:*get*) echo '{\"ok\":{\"acl\":\"REVISION:1,ACL:S-1-1-0:0/3/0\"}}' ;;\n"
+    "  acl:*) echo '{\"ok\":{}}' ;;\n"
+    "  names:*) echo '{\"ok\":{\"names\":[\"a\",\"../b\",\"x/y\",\"q?\",1,\"\\u202eb\"]}}' ;;\n"
     "  ids:*) echo '{\"ok\":{\"is_dir\":false,\"size\":5,\"volume_id\":\"868a1bdf\","
     "\"file_id\":\"ffffffffffffffff\"}}' ;;\n"
     "  peek:*held*) echo '{\"ok\":{\"held\":true}}' ;;\n"
@@ -108,6 +121,21 @@ static void silent_helper_is_killed_and_named(void **state)
     ss_store_close(st);
 }
 
+static void helper_that_does_not_read_is_killed(void **state)
+{
+    (void)state;
+    struct ss_store *st = opened("deaf");
+    struct drv_err err = DRV_ERR_INIT;
+    size_t len = 448 * 1024; // more than a socket takes in
+    DRV_AUTO_FREE char *data = drv_xcalloc(1, len);
+    assert_int_equal(ss_mkdir(st, "a", &err), 0);
+    int64_t start = drv_now_ms();
+    assert_int_equal(ss_write(st, "a/b", data, len, &err), -1);
+    assert_int_equal(err.code, DRV_ETIMEDOUT);
+    assert_in_range(drv_now_ms() - start, 600, 2500);
+    ss_store_close(st);
+}
+
 static void dead_or_mad_helper_is_an_error(void **state)
 {
     (void)state;
@@ -144,6 +172,77 @@ static void answers_beyond_what_was_asked_are_refused(void **state)
     ss_store_close(st);
 }
 
+static const char *left(void)
+{
+    static char text[32];
+    char path[80];
+    snprintf(path, sizeof path, "%s.hex", helper);
+    FILE *f = fopen(path, "r");
+    text[0] = '\0';
+    if (f && !fgets(text, sizeof text, f))
+        text[0] = '\0';
+    if (f)
+        fclose(f);
+    unlink(path);
+    return text;
+}
+
+static int stop_at_8(void *arg, uint64_t done_bytes, uint64_t size_bytes)
+{
+    (*(unsigned *)arg)++;
+    assert_int_equal(size_bytes, 12);
+    return done_bytes == 8;
+}
+
+static void a_copy_is_kept_only_when_it_is_whole(void **state)
+{
+    (void)state;
+    unsigned calls = 0;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_store *st = opened("copy");
+    assert_int_equal(ss_copy(st, "a", "b", NULL, NULL, &err), 0);
+    assert_string_equal(left(), "kept\n");
+    ss_store_close(st);
+    st = opened("copy");
+    assert_int_equal(ss_copy(st, "a", "b", stop_at_8, &calls, &err), -1);
+    assert_int_equal(err.code, DRV_ECANCELLED);
+    assert_int_equal(calls, 3);
+    assert_string_equal(left(), "dropped\n");
+    ss_store_close(st);
+    static const char *const mad[] = {"stuck", "beyond", "empty"};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(mad); i++) {
+        st = opened(mad[i]);
+        drv_err_clear(&err);
+        assert_int_equal(ss_copy(st, "a", "b", NULL, NULL, &err), -1);
+        assert_int_equal(err.code, DRV_EPEER);
+        ss_store_close(st);
+        left();
+    }
+}
+
+static void permissions_stored_otherwise_are_an_error(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_store *st = opened("acl");
+    const struct ss_acl acl = {
+        .n = 1,
+        .list = {{.who = "S-1-1-0", .mask = SS_MAY_ALL, .to_files = true, .to_folders = true}}};
+    assert_int_equal(ss_acl_set(st, "a", &acl, &err), -1);
+    assert_int_equal(err.code, DRV_EPEER);
+    ss_store_close(st);
+}
+
+static void names_that_are_not_legal_are_not_listed(void **state)
+{
+    (void)state;
+    struct ss_store *st = opened("names");
+    DRV_AUTO_JSON json_t *names = ss_list(st, "", 100, NULL);
+    assert_int_equal(json_array_size(names), 1);
+    assert_string_equal(json_string_value(json_array_get(names, 0)), "a");
+    ss_store_close(st);
+}
+
 static void server_refusal_keeps_its_words(void **state)
 {
     (void)state;
@@ -171,7 +270,7 @@ static void helper_gets_the_ticket_and_no_home(void **state)
     (void)state;
     struct ss_store *st = opened("env");
     DRV_AUTO_JSON json_t *names = ss_list(st, "", 2, NULL);
-    assert_string_equal(json_string_value(json_array_get(names, 0)), "FILE:/nonexistent/cc");
+    assert_string_equal(json_string_value(json_array_get(names, 0)), "cc");
     assert_string_equal(json_string_value(json_array_get(names, 1)), "none");
     ss_store_close(st);
 }
@@ -247,8 +346,12 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(silent_helper_is_killed_and_named),
+        cmocka_unit_test(helper_that_does_not_read_is_killed),
         cmocka_unit_test(dead_or_mad_helper_is_an_error),
         cmocka_unit_test(answers_beyond_what_was_asked_are_refused),
+        cmocka_unit_test(a_copy_is_kept_only_when_it_is_whole),
+        cmocka_unit_test(permissions_stored_otherwise_are_an_error),
+        cmocka_unit_test(names_that_are_not_legal_are_not_listed),
         cmocka_unit_test(server_refusal_keeps_its_words),
         cmocka_unit_test(helper_that_is_not_there_is_an_error),
         cmocka_unit_test(helper_gets_the_ticket_and_no_home),
