@@ -145,6 +145,11 @@ int cli_host_set(struct cli *c, const struct cli_args *a);
 int cli_host_list(struct cli *c, const struct cli_args *a);
 int cli_store_list(struct cli *c, const struct cli_args *a);
 int cli_store_add(struct cli *c, const struct cli_args *a);
+// KEY=VALUE… from the from-th word on, as an object of strings; NULL after cli_usage().
+json_t *cli_key_values(struct cli *c, const struct cli_args *a, unsigned from);
+// What the agent made of the settings that were given, in its own spelling.
+int cli_put_settings(struct cli *c, const json_t *set, const json_t *reply);
+int cli_store_set(struct cli *c, const struct cli_args *a);
 int cli_store_check(struct cli *c, const struct cli_args *a);
 int cli_store_remove(struct cli *c, const struct cli_args *a);
 int cli_vm_create(struct cli *c, const struct cli_args *a);
@@ -156,16 +161,20 @@ int cli_vm_delete(struct cli *c, const struct cli_args *a);
 int cli_vm_register(struct cli *c, const struct cli_args *a);
 int cli_check(struct cli *c, const struct cli_args *a);
 int cli_move(struct cli *c, const struct cli_args *a);
+int cli_move_storage(struct cli *c, const struct cli_args *a);
 int cli_jobs(struct cli *c, const struct cli_args *a);
 int cli_attach(struct cli *c, const struct cli_args *a);
 int cli_cancel(struct cli *c, const struct cli_args *a);
 
 extern const struct argp_option cli_create_options[], cli_start_options[], cli_stop_options[],
-    cli_delete_options[], cli_check_options[], cli_move_options[], cli_jobs_options[];
+    cli_delete_options[], cli_check_options[], cli_move_options[], cli_storage_options[],
+    cli_jobs_options[];
 
-// Arguments of vm.create and move.start from the command line. NULL: the usage error is printed.
+// Arguments of vm.create, move.start and move.storage from the command line. NULL: the usage error
+// is printed.
 json_t *cli_create_args(struct cli *c, const struct cli_args *a);
 json_t *cli_move_args(struct cli *c, const struct cli_args *a);
+json_t *cli_storage_args(struct cli *c, const struct cli_args *a);
 // Follow a move to its end (cli_jobs.c). *ret_result (NULL allowed): the result object, NULL when
 // it could not be had. Returns the exit status; the result has been printed.
 int cli_follow(struct cli *c, const char *move, json_t **ret_result);

@@ -14,22 +14,27 @@ int cli_host_show(struct cli *c, const struct cli_args *a)
     return DRV_EXIT_OK;
 }
 
-int cli_host_set(struct cli *c, const struct cli_args *a)
+json_t *cli_key_values(struct cli *c, const struct cli_args *a, unsigned from)
 {
     DRV_AUTO_JSON json_t *set = json_object();
-    for (unsigned i = 0; i < a->n_pos; i++) {
+    for (unsigned i = from; i < a->n_pos; i++) {
         const char *eq = strchr(a->pos[i], '=');
-        if (!eq || eq == a->pos[i])
-            return cli_usage(c, "\"%s\" is not KEY=VALUE", a->pos[i]);
+        if (!eq || eq == a->pos[i]) {
+            cli_usage(c, "\"%s\" is not KEY=VALUE", a->pos[i]);
+            return NULL;
+        }
         DRV_AUTO_FREE char *key = strndup(a->pos[i], (size_t)(eq - a->pos[i]));
         json_t *value = json_string(eq + 1);
-        if (!key || !value || json_object_set_new(set, key, value))
-            return cli_usage(c, "\"%s\" is not UTF-8 text", a->pos[i]);
+        if (!key || !value || json_object_set_new(set, key, value)) {
+            cli_usage(c, "\"%s\" is not UTF-8 text", a->pos[i]);
+            return NULL;
+        }
     }
-    DRV_AUTO_JSON json_t *reply =
-        cli_call(c, "host.set", json_pack("{s:O}", "set", set), CLI_CALL_MS);
-    if (!reply)
-        return c->status;
+    return DRV_TAKE(set);
+}
+
+int cli_put_settings(struct cli *c, const json_t *set, const json_t *reply)
+{
     if (c->json) {
         cli_put_json(reply);
         return DRV_EXIT_OK;
@@ -37,13 +42,23 @@ int cli_host_set(struct cli *c, const struct cli_args *a)
     // What the agent made of the values that were given, in its own spelling.
     const char *key;
     json_t *value;
-    json_object_foreach(set, key, value)
+    json_object_foreach((json_t *)(uintptr_t)set, key, value)
     {
         const char *now =
             json_string_value(json_object_get(json_object_get(reply, "settings"), key));
         cli_say(c, "%s = %s", key, now ? now : json_string_value(value));
     }
     return DRV_EXIT_OK;
+}
+
+int cli_host_set(struct cli *c, const struct cli_args *a)
+{
+    DRV_AUTO_JSON json_t *set = cli_key_values(c, a, 0);
+    if (!set)
+        return DRV_EXIT_USAGE;
+    DRV_AUTO_JSON json_t *reply =
+        cli_call(c, "host.set", json_pack("{s:O}", "set", set), CLI_CALL_MS);
+    return reply ? cli_put_settings(c, set, reply) : c->status;
 }
 
 int cli_host_list(struct cli *c, const struct cli_args *a)

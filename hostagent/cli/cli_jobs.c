@@ -166,10 +166,22 @@ static double number(const json_t *obj, const char *key)
     return json_number_value(json_object_get(obj, key));
 }
 
+static bool is_storage(const json_t *r)
+{
+    const char *kind = json_string_value(json_object_get(r, "kind"));
+    return kind && !strcmp(kind, "storage");
+}
+
 static void put_done(const struct cli *c, const json_t *r)
 {
     const char *vm = "the VM", *to = "the destination";
     json_unpack((json_t *)r, "{s?s, s?s}", "vm", &vm, "to", &to);
+    if (is_storage(r)) {
+        cli_say(c, "%s has its disks where they were to go: %s in %s. It was paused for %s.", vm,
+                cli_fmt_bytes((int64_t)number(r, "disk_bytes")).s,
+                cli_fmt_ms(number(r, "total_ms")).s, cli_fmt_ms(number(r, "blackout_ms")).s);
+        return;
+    }
     cli_say(c, "%s runs on %.*s. It was paused for %s (predicted %s); the move took %s.", vm,
             (int)strcspn(to, "."), to, cli_fmt_ms(number(r, "blackout_ms")).s,
             cli_fmt_ms(number(r, "predicted_blackout_ms")).s, cli_fmt_ms(number(r, "total_ms")).s);
@@ -184,7 +196,10 @@ static void put_not_done(const struct cli *c, const char *state, const json_t *r
 {
     const char *vm = "the VM", *from = "its host";
     json_unpack((json_t *)r, "{s?s, s?s}", "vm", &vm, "from", &from);
-    if (!strcmp(state, "cancelled"))
+    if (is_storage(r) && (!strcmp(state, "cancelled") || !strcmp(state, "failed")))
+        cli_say(c, "%s%s runs on with its disks where they were.",
+                !strcmp(state, "cancelled") ? "Cancelled: " : "", vm);
+    else if (!strcmp(state, "cancelled"))
         cli_say(c, "Cancelled: %s stays on %.*s, as before.", vm, (int)strcspn(from, "."), from);
     else if (!strcmp(state, "failed"))
         cli_say(c, "%s stays on %.*s, as before.", vm, (int)strcspn(from, "."), from);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// drover check and drover move: the command line as arguments of move.check and move.start.
+// drover check, drover move and drover move-storage: the command line as arguments of the agent's
+// calls.
 #include "cli.h"
 
 #include <string.h>
@@ -49,6 +50,23 @@ const struct argp_option cli_move_options[] = {
     {"dry-run", KEY_DRY_RUN, NULL, 0, "Check only: the same as drover check", 0},
     {0},
 };
+
+const struct argp_option cli_storage_options[] = {
+    {"storage", KEY_STORAGE, "STORE", 0, "Carry all disks to this store", 0},
+    {"disk", KEY_DISK, "ID=STORE", 0, "Carry this disk to this store; repeat for more", 0},
+    {"keep-source", KEY_KEEP, "TIME", OPTION_ARG_OPTIONAL,
+     "Keep the old images, renamed, for so long (default 7d)", 0},
+    {"detach", KEY_DETACH, NULL, 0, "Start the move, print its id and return", 0},
+    {"dry-run", KEY_DRY_RUN, NULL, 0, "Check only", 0},
+    {0},
+};
+
+// The agent's calls behind a verb.
+struct calls {
+    const char *check, *start;
+};
+static const struct calls move_calls = {"move.check", "move.start"};
+static const struct calls storage_calls = {"move.storage_check", "move.storage"};
 
 // "A=B" into map. -1: usage error printed.
 static int map_arg(struct cli *c, const char *option, const char *value, json_t *map)
@@ -136,6 +154,24 @@ json_t *cli_move_args(struct cli *c, const struct cli_args *a)
     return DRV_TAKE(args);
 }
 
+json_t *cli_storage_args(struct cli *c, const struct cli_args *a)
+{
+    const char *storage = cli_opt(a, KEY_STORAGE);
+    unsigned at = 0;
+    if (!storage && !cli_opt_next(a, KEY_DISK, &at)) {
+        cli_usage(c, "--storage STORE is missing");
+        return NULL;
+    }
+    DRV_AUTO_JSON json_t *args = json_pack("{s:s, s:s*}", "vm", a->pos[0], "storage", storage);
+    if (!args) {
+        cli_usage(c, "a name is not UTF-8 text");
+        return NULL;
+    }
+    if (map_args(c, a, KEY_DISK, "disks", "disk", args) || number_args(c, a, args))
+        return NULL;
+    return DRV_TAKE(args);
+}
+
 static int64_t member(const json_t *obj, const char *key)
 {
     return (int64_t)json_number_value(json_object_get(obj, key));
@@ -146,6 +182,11 @@ static void put_prediction(const struct cli *c, const json_t *reply)
     json_t *p = json_object_get(reply, "prediction");
     if (!json_is_object(p))
         return;
+    if (!member(p, "memory_bytes")) {
+        cli_say(c, "To copy: disks %s. The VM runs on meanwhile.",
+                cli_fmt_bytes(member(p, "disk_bytes")).s);
+        return;
+    }
     cli_say(
         c,
         "To copy: memory %s, disks %s. The guest pauses for at most %s, or the move is cancelled.",
@@ -156,9 +197,9 @@ static void put_prediction(const struct cli *c, const json_t *reply)
 }
 
 // args is stolen.
-static int run_check(struct cli *c, json_t *args)
+static int run_check(struct cli *c, const struct calls *calls, json_t *args)
 {
-    DRV_AUTO_JSON json_t *reply = cli_call(c, "move.check", args, CLI_LONG_MS);
+    DRV_AUTO_JSON json_t *reply = cli_call(c, calls->check, args, CLI_LONG_MS);
     if (!reply)
         return c->status;
     int status = cli_put_findings(c, reply);
@@ -170,17 +211,17 @@ static int run_check(struct cli *c, json_t *args)
 int cli_check(struct cli *c, const struct cli_args *a)
 {
     json_t *args = cli_move_args(c, a);
-    return args ? run_check(c, args) : DRV_EXIT_USAGE;
+    return args ? run_check(c, &move_calls, args) : DRV_EXIT_USAGE;
 }
 
 // A move that was turned away names one cause; preflight names them all. The status of the list
 // counts if it has errors.
-static int explain(struct cli *c, json_t *args, int status)
+static int explain(struct cli *c, const struct calls *calls, json_t *args, int status)
 {
     struct drv_err err = DRV_ERR_INIT;
     if (c->json)
         return status;
-    DRV_AUTO_JSON json_t *reply = cli_try(c, "move.check", json_incref(args), CLI_LONG_MS, &err);
+    DRV_AUTO_JSON json_t *reply = cli_try(c, calls->check, json_incref(args), CLI_LONG_MS, &err);
     if (!reply || !json_array_size(json_object_get(reply, "findings")))
         return status;
     int listed = cli_put_findings(c, reply);
@@ -195,19 +236,17 @@ static bool refused_by_preflight(const json_t *result)
            (!*phase || !strcmp(phase, "check"));
 }
 
-int cli_move(struct cli *c, const struct cli_args *a)
+static int run_move(struct cli *c, const struct cli_args *a, const struct calls *calls,
+                    json_t *args)
 {
-    DRV_AUTO_JSON json_t *args = cli_move_args(c, a);
     struct drv_err err = DRV_ERR_INIT;
-    if (!args)
-        return DRV_EXIT_USAGE;
     if (cli_opt(a, KEY_DRY_RUN))
-        return run_check(c, json_incref(args));
+        return run_check(c, calls, json_incref(args));
     cli_detach_on_signals(c, NULL);
-    DRV_AUTO_JSON json_t *started = cli_try(c, "move.start", json_incref(args), CLI_LONG_MS, &err);
+    DRV_AUTO_JSON json_t *started = cli_try(c, calls->start, json_incref(args), CLI_LONG_MS, &err);
     if (!started) {
         int status = cli_error(c, &err);
-        return err.id[0] && c->client ? explain(c, args, status) : status;
+        return err.id[0] && c->client ? explain(c, calls, args, status) : status;
     }
     const char *move = json_string_value(json_object_get(started, "move"));
     if (!move) {
@@ -226,7 +265,19 @@ int cli_move(struct cli *c, const struct cli_args *a)
     json_t *result = NULL;
     int status = cli_follow(c, move, &result);
     if (result && refused_by_preflight(result))
-        status = explain(c, args, status);
+        status = explain(c, calls, args, status);
     json_decref(result);
     return status;
+}
+
+int cli_move(struct cli *c, const struct cli_args *a)
+{
+    DRV_AUTO_JSON json_t *args = cli_move_args(c, a);
+    return args ? run_move(c, a, &move_calls, args) : DRV_EXIT_USAGE;
+}
+
+int cli_move_storage(struct cli *c, const struct cli_args *a)
+{
+    DRV_AUTO_JSON json_t *args = cli_storage_args(c, a);
+    return args ? run_move(c, a, &storage_calls, args) : DRV_EXIT_USAGE;
 }

@@ -38,6 +38,19 @@ int cli_store_add(struct cli *c, const struct cli_args *a)
     return DRV_EXIT_OK;
 }
 
+int cli_store_set(struct cli *c, const struct cli_args *a)
+{
+    DRV_AUTO_JSON json_t *set = cli_key_values(c, a, 1);
+    if (!set)
+        return DRV_EXIT_USAGE;
+    DRV_AUTO_JSON json_t *reply = cli_call(
+        c, "store.set", json_pack("{s:s, s:O}", "name", a->pos[0], "set", set), CLI_CALL_MS);
+    if (!reply)
+        return c->status;
+    cli_say(c, "From the next start of a VM on:");
+    return cli_put_settings(c, set, reply);
+}
+
 int cli_store_check(struct cli *c, const struct cli_args *a)
 {
     DRV_AUTO_JSON json_t *reply =

@@ -23,6 +23,9 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "store", .verb = "add", .args = "NAME URL", .min_pos = 2, .max_pos = 2, .run = cli_store_add,
      .summary = "Add a store: smb://SERVER/SHARE[/PATH] or local:/PATH",
      .examples = "  drover store add vms smb://fs.example.lan/VM\n  drover store add fast local:/srv/vm"},
+    {.noun = "store", .verb = "set", .args = "NAME KEY=VALUE…", .min_pos = 2, .max_pos = CLI_POS_MAX, .run = cli_store_set,
+     .summary = "Change settings of a store: stall_deadline, encrypt",
+     .examples = "  drover store set vms stall_deadline=120s"},
     {.noun = "store", .verb = "check", .args = "NAME", .min_pos = 1, .max_pos = 1, .run = cli_store_check,
      .summary = "Check a store: rights, locks, flush, space",
      .examples = "  drover store check vms"},
@@ -62,6 +65,11 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover move web01 --to hv2                   its disks stay where they are\n"
                  "  drover move web01 --to hv2 --storage fast    and its disks with it\n"
                  "  drover move web01 --to hv2 --disk disk1=fast --network br0=lan\n\n"
+                 "Ctrl-C detaches; it never cancels the move."},
+    {.noun = "move-storage", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_storage_options, .run = cli_move_storage,
+     .summary = "Move a running VM's disks to another store of its host",
+     .examples = "  drover move-storage web01 --storage fast\n"
+                 "  drover move-storage web01 --disk disk1=vms --keep-source=2d\n\n"
                  "Ctrl-C detaches; it never cancels the move."},
     {.noun = "jobs", .options = cli_jobs_options, .run = cli_jobs,
      .summary = "List moves, in progress and past",

@@ -101,7 +101,7 @@ static void add_head(struct line *l, const json_t *e)
     const char *from = text(e, "from"), *to = text(e, "to"), *vm = text(e, "vm");
     add(l, "%" PRId64 "/%" PRId64 " %-8s %s", number(e, "phase_no"), number(e, "phases"),
         text(e, "phase"), vm);
-    if (*from && *to)
+    if (*from && *to && strcmp(from, to) != 0)
         add(l, ": %.*s -> %.*s", short_name(from), from, short_name(to), to);
     add(l, "  %s", cli_fmt_ms((double)number(e, "elapsed_ms")).s);
     if (!strcmp(text(e, "state"), "cancelling"))

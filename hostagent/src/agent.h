@@ -56,7 +56,8 @@ struct ha_vm {
     bool ended;         // QEMU is gone and nobody has cleaned up yet
     // Lock holder's part.
     struct ha_run run;
-    int64_t retry_ms; // not before this will a lost drover-store be tried again by itself
+    int64_t retry_ms;  // not before this will a lost drover-store be tried again by itself
+    bool said_stalled; // `why` says that the guest waits for its file server
 };
 
 struct ha {
@@ -66,7 +67,7 @@ struct ha {
     struct db *db;
     struct ha_probe *probe;
     char fqdn[256], boot_id[DRV_UUID_LEN];
-    char nbdkit[256], plugin[512], smb_helper[512];
+    char store_program[512], smb_helper[512];
     uid_t qemu_uid;
     gid_t qemu_gid;
     // Loop thread.
@@ -86,6 +87,20 @@ int ha_settings_change(struct ha *ha, const struct db_setting *list, unsigned n,
                        struct drv_err *err);
 json_t *ha_settings_to_json(struct ha *ha, struct drv_err *err); // worker; key: canonical text
 void ha_settings_get(struct ha *ha, struct ha_settings *ret);    // any thread
+
+// --- store_settings.c: what `store set` keeps (worker threads) ---
+extern const struct drv_option ha_store_options[];
+struct ha_store_settings {
+    unsigned stall_deadline_s;
+    bool encrypt;
+};
+int ha_store_settings(struct ha *ha, const char *store, struct ha_store_settings *ret,
+                      struct drv_err *err);
+json_t *ha_store_settings_json(struct ha *ha, const char *store, struct drv_err *err);
+int ha_store_settings_change(struct ha *ha, const char *store, const json_t *set,
+                             struct drv_err *err);
+// The longest of a VM's stores, the arbiter and drover.conf: what its owner record promises.
+unsigned ha_stall_deadline_s(struct ha *ha, const struct ss_vmdef *def);
 
 // --- stores.c: stores by name (worker threads) ---
 // Open a store as the host itself. user_ccache: as that user instead (SMB only), NULL = the host.
@@ -154,11 +169,21 @@ struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool inco
                             const struct qmp_handlers *handlers, struct drv_err *err);
 
 // --- home.c: the VM's home folder ---
-// vm.<epoch>.json and the readable view vm.json.
+// vm.<epoch>.json and the readable view vm.json. ha_home_write_change: another definition within an
+// epoch, vm.<epoch>.<16 digits of its hash>.json, as the present one must stay until the record
+// names the other.
 int ha_home_write_epoch(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,
                         uint64_t epoch, char ret_sha256[65], struct drv_err *err);
+int ha_home_write_change(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,
+                         uint64_t epoch, char ret_sha256[65], struct drv_err *err);
+int ha_home_remove_change(struct ss_store *home_store, const char *home, uint64_t epoch,
+                          const char *sha256, struct drv_err *err);
+// Remove the definitions of epochs up to last, but not the change of that hash ("" = all).
+int ha_home_prune(struct ss_store *home_store, const char *home, uint64_t last,
+                  const char *but_sha256, struct drv_err *err);
+uint64_t ha_home_epoch_of(const char *file); // of such a file's name; 0 = it is none
 int ha_home_write_view(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,
-                       uint64_t epoch, struct drv_err *err); // also removes vm.<epoch-2>.json
+                       uint64_t epoch, struct drv_err *err); // also removes those before epoch-1
 // Read the definition that the record names and compare its hash.
 int ha_home_read(struct ss_store *home_store, const char *home, uint64_t epoch, const char *sha256,
                  struct ss_vmdef *ret, struct drv_err *err);

@@ -32,19 +32,30 @@ static int authorise(struct ha_ctx *ctx, enum az_action action, char *decision, 
 static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_move_request *rq,
                          struct drv_err *err);
 
+static json_t *check(struct ha_ctx *ctx, const struct ha_move_request *rq, enum az_action action,
+                     struct drv_err *err)
+{
+    char decision[1024];
+    if (authorise(ctx, action, decision, sizeof decision, err) < 0)
+        return NULL;
+    struct ha_vm *vm = ha_vm_lock(ctx->ha, rq->vm, "checking a move", err);
+    if (!vm)
+        return NULL;
+    json_t *ret = run_check(ctx, vm, rq, err);
+    ha_vm_unlock(vm);
+    return ret;
+}
+
 static json_t *move_check(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     struct ha_move_request rq;
-    char decision[1024];
-    if (ha_move_request_parse(args, &rq, err) < 0 ||
-        authorise(ctx, AZ_MOVE_CHECK, decision, sizeof decision, err) < 0)
-        return NULL;
-    struct ha_vm *vm = ha_vm_lock(ctx->ha, rq.vm, "checking a move", err);
-    if (!vm)
-        return NULL;
-    json_t *ret = run_check(ctx, vm, &rq, err);
-    ha_vm_unlock(vm);
-    return ret;
+    return ha_move_request_parse(args, &rq, err) < 0 ? NULL : check(ctx, &rq, AZ_MOVE_CHECK, err);
+}
+
+static json_t *storage_check(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
+{
+    struct ha_move_request rq;
+    return ha_storage_request_parse(args, &rq, err) < 0 ? NULL : check(ctx, &rq, AZ_VIEW, err);
 }
 
 // A failure that has a finding's id becomes a finding, so that `check` shows it with the others.
@@ -64,9 +75,9 @@ static json_t *prediction(const struct mv_plan *plan, const struct mv_facts *src
     for (unsigned i = 0; i < plan->n_disks; i++)
         if (plan->disks[i].moves)
             disk_bytes += src->disks[i].allocated_bytes;
-    return json_pack("{s:I, s:I, s:I}", "memory_bytes", (json_int_t)plan->def.memory_kib * 1024,
-                     "disk_bytes", (json_int_t)disk_bytes, "max_blackout_ms",
-                     (json_int_t)plan->max_blackout_ms);
+    uint64_t memory = mv_plan_is_storage(plan) ? 0 : plan->def.memory_kib * 1024;
+    return json_pack("{s:I, s:I, s:I}", "memory_bytes", (json_int_t)memory, "disk_bytes",
+                     (json_int_t)disk_bytes, "max_blackout_ms", (json_int_t)plan->max_blackout_ms);
 }
 
 // The destination's facts through a channel that proves the user; a failure on the way is a
@@ -106,11 +117,13 @@ static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_m
     if (ha_move_plan(vm, rq, actor ? drv_gss_peer(actor->gss) : "", plan, err) < 0 ||
         ha_facts(ctx->ha, plan, vm, actor, &facts[0], err) < 0)
         return NULL;
-    bool both = ask_destination(ctx, plan, &facts[1], &skew_ms, &f, err);
+    bool storage = rq->storage_move;
+    bool both = storage ? ha_facts(ctx->ha, plan, NULL, NULL, &facts[1], err) == 0
+                        : ask_destination(ctx, plan, &facts[1], &skew_ms, &f, err);
     if (both || err->code == DRV_OK) {
         char addr[64];
         struct drv_err why = DRV_ERR_INIT;
-        if (both && mv_common_network(&facts[0], &facts[1], addr) == 0 &&
+        if (both && !storage && mv_common_network(&facts[0], &facts[1], addr) == 0 &&
             ha_move_reach(ctx->ha, addr, &why) < 0)
             DRV_COPY(facts[0].unreachable, why.msg);
         mv_judge(plan, &facts[0], both ? &facts[1] : NULL, skew_ms, &f);
@@ -127,17 +140,19 @@ static json_t *start_locked(struct ha_ctx *ctx, struct ha_vm *vm, const struct h
     struct mv_plan *plan = drv_xcalloc(1, sizeof *plan);
     DRV_AUTO_FREE void *owned = plan;
     struct ha_peer *actor = ha_ctx_actor(ctx);
-    if (!actor) {
+    char local[32];
+    snprintf(local, sizeof local, "uid %u", (unsigned)ctx->uid);
+    if (!actor && !rq->storage_move) {
         drv_err(err, DRV_EDENIED, "a move to another host needs a Kerberos ticket");
         drv_err_id(err, "K01");
         drv_err_hint(err, "kinit USER");
         return NULL;
     }
-    if (ha_move_plan(vm, rq, drv_gss_peer(actor->gss), plan, err) < 0)
+    if (ha_move_plan(vm, rq, actor ? drv_gss_peer(actor->gss) : local, plan, err) < 0)
         return NULL;
     struct ha_move *m = ha_move_new(ctx->ha, plan, true);
     DRV_COPY(m->decision, decision);
-    m->user = ha_peer_ref(actor);
+    m->user = actor ? ha_peer_ref(actor) : NULL;
     m->vm = vm;
     if (ha_move_add(m, NULL, err) < 0)
         return NULL;
@@ -151,25 +166,37 @@ static json_t *start_locked(struct ha_ctx *ctx, struct ha_vm *vm, const struct h
     return NULL;
 }
 
+static json_t *start(struct ha_ctx *ctx, const struct ha_move_request *rq, const char *call,
+                     struct drv_err *err)
+{
+    char decision[1024];
+    enum az_action action = rq->storage_move ? AZ_OPERATE : AZ_MOVE_OUT;
+    if (authorise(ctx, action, decision, sizeof decision, err) < 0) {
+        ha_audit(ctx, call, rq->vm, false, decision, NULL);
+        return NULL;
+    }
+    struct ha_vm *vm = ha_vm_lock(ctx->ha, rq->vm, "moving", err);
+    if (!vm)
+        return NULL;
+    json_t *ret = start_locked(ctx, vm, rq, decision, err);
+    if (!ret)
+        ha_vm_unlock(vm);
+    ha_audit(ctx, call, rq->vm, ret != NULL, ret ? decision : err->msg,
+             json_string_value(json_object_get(ret, "move")));
+    return ret;
+}
+
 static json_t *move_start(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     struct ha_move_request rq;
-    char decision[1024];
-    if (ha_move_request_parse(args, &rq, err) < 0)
-        return NULL;
-    if (authorise(ctx, AZ_MOVE_OUT, decision, sizeof decision, err) < 0) {
-        ha_audit(ctx, "move.start", rq.vm, false, decision, NULL);
-        return NULL;
-    }
-    struct ha_vm *vm = ha_vm_lock(ctx->ha, rq.vm, "moving", err);
-    if (!vm)
-        return NULL;
-    json_t *ret = start_locked(ctx, vm, &rq, decision, err);
-    if (!ret)
-        ha_vm_unlock(vm);
-    ha_audit(ctx, "move.start", rq.vm, ret != NULL, ret ? decision : err->msg,
-             json_string_value(json_object_get(ret, "move")));
-    return ret;
+    return ha_move_request_parse(args, &rq, err) < 0 ? NULL : start(ctx, &rq, "move.start", err);
+}
+
+static json_t *storage_start(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
+{
+    struct ha_move_request rq;
+    return ha_storage_request_parse(args, &rq, err) < 0 ? NULL
+                                                        : start(ctx, &rq, "move.storage", err);
 }
 
 // --- attach ---
@@ -325,6 +352,8 @@ static json_t *move_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *
 const struct ha_call ha_calls_move[] = {
     {.name = "move.check", .who = HA_VIEWER, .needs_kerberos = true, .run = move_check},
     {.name = "move.start", .who = HA_OPERATOR, .needs_kerberos = true, .run = move_start},
+    {.name = "move.storage_check", .who = HA_VIEWER, .run = storage_check},
+    {.name = "move.storage", .who = HA_OPERATOR, .run = storage_start},
     {.name = "move.attach", .who = HA_VIEWER, .run = move_attach},
     {.name = "move.list", .who = HA_VIEWER, .run = move_list},
     {.name = "move.cancel", .who = HA_OPERATOR, .run = move_cancel},

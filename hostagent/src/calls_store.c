@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Wire calls about stores: store.list, store.add, store.check, store.remove (docs/WIRE.md).
+// Wire calls about stores: store.list, store.add, store.set, store.check, store.remove
+// (docs/WIRE.md).
 #include <stdlib.h>
 #include <string.h>
 
@@ -13,6 +14,10 @@ static json_t *one_store(struct ha *ha, const struct db_store *row)
     struct drv_err err = DRV_ERR_INIT;
     struct ss_space space = {0};
     json_t *j = json_pack("{s:s, s:s}", "name", row->name, "url", row->url);
+    json_t *settings = ha_store_settings_json(ha, row->name, &err);
+    if (settings)
+        json_object_set_new(j, "settings", settings);
+    drv_err_clear(&err);
     struct ss_store *st = ha_store_open(ha, row->name, NULL, &err);
     if (st && ss_space(st, &space, &err) == 0) {
         json_object_set_new(j, "free_bytes", json_integer((json_int_t)space.free_bytes));
@@ -70,6 +75,19 @@ static json_t *store_add(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     return rc < 0 ? NULL : json_pack("{s:s, s:s}", "name", name, "url", url);
 }
 
+static json_t *store_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
+{
+    const char *name;
+    json_t *set;
+    if (ha_args(args, err, "{s:s, s:o}", "name", &name, "set", &set) < 0)
+        return NULL;
+    int rc = json_is_object(set) ? ha_store_settings_change(ctx->ha, name, set, err)
+                                 : drv_err(err, DRV_EINVAL, "arguments: set must be an object");
+    json_t *settings = rc == 0 ? ha_store_settings_json(ctx->ha, name, err) : NULL;
+    ha_audit_end(ctx, name, settings ? NULL : err);
+    return settings ? json_pack("{s:s, s:o}", "name", name, "settings", settings) : NULL;
+}
+
 static json_t *store_check(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     const char *name;
@@ -125,6 +143,7 @@ static json_t *store_remove(struct ha_ctx *ctx, const json_t *args, struct drv_e
 const struct ha_call ha_calls_store[] = {
     {"store.list", HA_VIEWER, false, false, store_list},
     {"store.add", HA_ADMIN, false, false, store_add},
+    {"store.set", HA_ADMIN, false, false, store_set},
     {"store.check", HA_VIEWER, false, false, store_check},
     {"store.remove", HA_ADMIN, false, false, store_remove},
     {0},

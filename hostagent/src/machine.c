@@ -141,9 +141,8 @@ static int make_folders(struct ha *ha, struct drv_err *err)
 
 int ha_machine_init(struct ha *ha, struct drv_err *err)
 {
-    DRV_COPY(ha->nbdkit, drv_conf_str(ha->conf, "nbdkit"));
     if (find_fqdn(ha, err) < 0 || read_boot_id(ha, err) < 0 || find_user(ha, err) < 0 ||
-        find_helper(ha, "drover-store.so", ha->plugin, sizeof ha->plugin, err) < 0 ||
+        find_helper(ha, "drover-store", ha->store_program, sizeof ha->store_program, err) < 0 ||
         find_helper(ha, "drover-smb", ha->smb_helper, sizeof ha->smb_helper, err) < 0)
         return -1;
     return make_folders(ha, err);

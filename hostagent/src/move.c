@@ -28,6 +28,7 @@ struct ha_move *ha_move_find(struct ha *ha, const char *id)
 void ha_move_free(struct ha_move *m)
 {
     mv_job_free(m->job);
+    ha_owner_free(m->targets);
     json_decref(m->progress);
     json_decref(m->result);
     ha_peer_unref(m->user);
@@ -167,7 +168,8 @@ static void count_on_loop(void *arg)
 {
     struct get_call *c = arg;
     for (struct ha_move *m = c->ha->moves; m; m = m->next)
-        if (m->reserved && (!c->with_disks || mv_plan_moves_disks(&m->plan)))
+        if (m->reserved &&
+            (c->with_disks ? mv_plan_moves_disks(&m->plan) : !mv_plan_is_storage(&m->plan)))
             c->count++;
 }
 
@@ -275,8 +277,12 @@ void ha_move_main(void *arg)
     enum mv_result result = MV_FAILED;
     drv_log(LOG_NOTICE, "move.begin", F_STR("move", m->plan.move), F_STR("vm", m->plan.def.name),
             F_STR("to", m->plan.to), F_STR("user", m->plan.user));
-    m->channel = ha_channel_open(m->ha, m->plan.to, m->user, &err);
-    if (m->channel && ha_move_keys(m, drv_client_gss(m->channel), &err) == 0)
+    bool storage = mv_plan_is_storage(&m->plan);
+    if (!storage)
+        m->channel = ha_channel_open(m->ha, m->plan.to, m->user, &err);
+    if (storage)
+        result = mv_job_run(m->job, &err);
+    else if (m->channel && ha_move_keys(m, drv_client_gss(m->channel), &err) == 0)
         result = mv_job_run(m->job, &err);
     ha_move_end_source(m, result, &err);
 }

@@ -40,11 +40,13 @@ struct ha_move {
     bool added_vm;                 // destination: the VM was not known here before
     bool arrived;                  // destination: it runs here
     unsigned created;              // destination: bit per disk whose image this move made
-    char json_sha256[65];          // destination: of vm.<epoch+1>.json
+    char json_sha256[65];          // destination: of the definition that it wrote ahead
     bool migrating;                // source: migrate was sent
     unsigned mirrors;              // source: bit per disk with a mirror
     struct mv_endpoints disk_peer; // source: where the mirrors write to
     uint64_t event_seq;            // QMP events seen so far
+    struct ha_owner *targets;      // storage move: drover-stores of the new images
+    unsigned pivoted;              // storage move: bit per disk of which QEMU uses the new image
     pthread_mutex_t step;          // destination: peer calls and the end of the channel take turns
 };
 
@@ -94,13 +96,15 @@ bool ha_move_recover(struct ha_vm *vm);
 // --- move_plan.c ---
 struct ha_move_request {
     char vm[SS_NAME_MAX], to[MV_HOST_MAX], storage[SS_NAME_MAX]; // storage "" or "keep" = stay
-    const json_t *disks, *network;                               // objects or NULL
+    bool storage_move;             // "to" is this host, disks go to another store
+    const json_t *disks, *network; // objects or NULL
     uint32_t max_blackout_ms;
     uint64_t bandwidth_bps;
     int64_t keep_source_s;
     bool keep_source_set;
 };
 int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err);
+int ha_storage_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err);
 // "hv2" becomes "hv2.example.lan" by this host's own domain.
 void ha_complete_name(const char *fqdn, const char *to, char *ret, size_t size);
 // Where a disk goes: pure. target: the store asked for, NULL = no word about it; target_url: its
@@ -129,6 +133,29 @@ int ha_move_reach(struct ha *ha, const char *addr, struct drv_err *err);
 // --- move_qemu.c, move_store.c ---
 extern const struct mv_qemu_ports ha_move_qemu_ports;
 extern const struct mv_store_ports ha_move_store_ports;
+// --- move_storage.c: what those do in a storage move ---
+void ha_disk_node(const struct ha_qemu *q, const char *id, char *ret, size_t size);
+void ha_storage_node(const struct ha_move *m, const struct mv_disk *d, char *ret, size_t size);
+int ha_storage_write_next(struct ha_move *m, struct drv_err *err);
+int ha_storage_remove_next(struct ha_move *m, struct drv_err *err);
+int ha_storage_open(struct ha_move *m, struct drv_err *err);
+int ha_storage_close(struct ha_move *m, struct drv_err *err);
+int ha_storage_mirror_start(struct ha_move *m, const struct mv_disk *d, uint64_t bandwidth_bps,
+                            struct drv_err *err);
+uint64_t ha_storage_written(struct ha_move *m, const struct mv_disk *d);
+int ha_storage_freeze(struct ha_move *m, int timeout_ms, struct drv_err *err);
+int ha_storage_pivot(struct ha_move *m, const struct mv_disk *d, int timeout_ms,
+                     struct drv_err *err);
+int ha_storage_is_pivoted(struct ha_move *m, const struct mv_disk *d, bool *ret,
+                          struct drv_err *err);
+int ha_storage_commit(struct ha_move *m, struct drv_err *err);
+int ha_storage_adopt(struct ha_move *m, struct drv_err *err);
+int ha_storage_take_back(struct ha_move *m, struct drv_err *err);
+void ha_storage_arrived(struct ha_move *m);
+int ha_storage_write_view(struct ha_move *m, struct drv_err *err);
+int ha_storage_retire_home(struct ha_move *m, struct drv_err *err);
+// Bit per moving disk of which the record names the new image.
+unsigned ha_storage_named(const struct ha_move *m, const struct ss_record *rec);
 // Derive the stream keys from the channel's context (both sides get the same).
 int ha_move_keys(struct ha_move *m, struct drv_gss *channel, struct drv_err *err);
 // The streams are over: no key outlives them, in QEMU or as a file. Idempotent.

@@ -175,8 +175,12 @@ static void host(struct ha *ha, const struct mv_plan *plan, struct mv_facts *f)
     bool disks = mv_plan_moves_disks(plan);
     f->slots_used = ha_moves_active(ha, false);
     f->slots_max = s.max_moves;
-    if (disks && ha_moves_active(ha, true) >= s.max_storage_moves)
+    if (mv_plan_is_storage(plan)) {
+        f->slots_used = ha_moves_active(ha, true);
+        f->slots_max = s.max_storage_moves;
+    } else if (disks && ha_moves_active(ha, true) >= s.max_storage_moves) {
         f->slots_max = f->slots_used;
+    }
     ha_host_memory_kib(&total_kib, &f->mem_free_kib, &err);
     f->cpus = ha_host_cpus();
     f->machine_ok = ha_probe_has_machine(ha->probe, def->machine);

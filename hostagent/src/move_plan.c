@@ -36,6 +36,22 @@ int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struc
     return 0;
 }
 
+int ha_storage_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err)
+{
+    DRV_AUTO_JSON json_t *all = json_copy((json_t *)args);
+    if (json_object_get(all, "to") || json_object_get(all, "network"))
+        return drv_err(err, DRV_EINVAL, "a storage move has neither \"to\" nor \"network\"");
+    json_object_set_new(all, "to", json_string("."));
+    if (ha_move_request_parse(all, ret, err) < 0)
+        return -1;
+    ret->storage_move = true;
+    ret->to[0] = '\0';
+    ret->disks = json_object_get(args, "disks"); // of the caller's object, which outlives ours
+    if (!ret->storage[0] && !ret->disks)
+        return drv_err(err, DRV_EINVAL, "say which store the disks shall go to");
+    return 0;
+}
+
 void ha_complete_name(const char *fqdn, const char *to, char *ret, size_t size)
 {
     const char *domain = strchr(fqdn, '.');
@@ -98,6 +114,12 @@ static int plan_disk(struct ha *ha, const struct ss_vmdef *def, unsigned i,
         return -1;
     if (ha_store_url(ha, target ? target : from->store, target_url, sizeof target_url, &none) < 0)
         target_url[0] = '\0';
+    // Within a host, a store's name and its URL mean the same place.
+    if (rq->storage_move && target &&
+        (!strcmp(target, from->store) || !strcmp(target_url, from_url)))
+        target = NULL;
+    if (!target && ha_store_url(ha, from->store, target_url, sizeof target_url, err) < 0)
+        return -1;
     if (ha_place_disk(from, from_url, def->name, target, target_url, ret, err) < 0)
         return -1;
     struct ss_store *st = ha_store_open(ha, from->store, NULL, err);
@@ -153,8 +175,8 @@ int ha_move_plan(struct ha_vm *vm, const struct ha_move_request *rq, const char 
     drv_uuid_new(ret->move);
     DRV_COPY(ret->user, user);
     DRV_COPY(ret->from, ha->fqdn);
-    ha_complete_name(ha->fqdn, rq->to, ret->to, sizeof ret->to);
-    if (!strcmp(ret->to, ret->from))
+    ha_complete_name(ha->fqdn, rq->storage_move ? ha->fqdn : rq->to, ret->to, sizeof ret->to);
+    if (!rq->storage_move && !strcmp(ret->to, ret->from))
         return drv_err(err, DRV_EINVAL, "VM %s is on %s already", vm->def.name, ret->to);
     ret->def = vm->def;
     if (check_disk_names(rq, &vm->def, err) < 0 || map_networks(rq, &ret->def, err) < 0 ||

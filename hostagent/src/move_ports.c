@@ -108,10 +108,10 @@ static int peer_status(void *ctx, char *ret_word, size_t size, struct drv_err *e
 
 // --- host ports ---
 
-static int host_facts(void *ctx, struct mv_facts *ret, struct drv_err *err)
+static int host_facts(void *ctx, bool source, struct mv_facts *ret, struct drv_err *err)
 {
     struct ha_move *m = ctx;
-    return ha_facts(m->ha, &m->plan, m->source ? m->vm : NULL, m->user, ret, err);
+    return ha_facts(m->ha, &m->plan, source ? m->vm : NULL, m->user, ret, err);
 }
 
 static int host_reach(void *ctx, const char *addr, struct drv_err *err)
@@ -131,10 +131,10 @@ static void reserve_on_loop(void *arg)
     struct reserve_call *c = arg;
     struct ha_move *m = c->m;
     const struct ha_settings *s = &m->ha->settings;
-    bool disks = mv_plan_moves_disks(&m->plan);
+    bool disks = mv_plan_moves_disks(&m->plan), storage = mv_plan_is_storage(&m->plan);
     if (m->reserved)
         return;
-    if (ha_moves_active(m->ha, false) >= s->max_moves ||
+    if ((!storage && ha_moves_active(m->ha, false) >= s->max_moves) ||
         (disks && ha_moves_active(m->ha, true) >= s->max_storage_moves)) {
         c->rc = drv_err(c->err, DRV_EBUSY, "%s has all its move slots in use", m->ha->fqdn);
         drv_err_id(c->err, "R03");
@@ -216,7 +216,8 @@ static void drop_next_definition(struct ha_move *m)
 {
     struct drv_err ignored = DRV_ERR_INIT;
     char path[SS_PATH_MAX];
-    if (mv_plan_moves_home(&m->plan) || m->vm->epoch != m->plan.epoch ||
+    if (mv_plan_is_storage(&m->plan) || mv_plan_moves_home(&m->plan) ||
+        m->vm->epoch != m->plan.epoch ||
         snprintf(path, sizeof path, "%s/vm.%llu.json", m->plan.from_home,
                  (unsigned long long)m->plan.epoch + 1) >= (int)sizeof path)
         return;
@@ -274,6 +275,10 @@ static void vm_arrived(void *ctx)
 {
     struct ha_move *m = ctx;
     m->arrived = true;
+    if (mv_plan_is_storage(&m->plan)) {
+        ha_storage_arrived(m);
+        return;
+    }
     ha_vm_set_def(m->vm, &m->plan.def, m->plan.to_home_store, m->plan.to_home);
     ha_vm_publish(m->vm, "running", m->vm->run.owner->rec.epoch, "");
 }

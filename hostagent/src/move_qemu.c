@@ -78,11 +78,14 @@ void ha_move_drop_keys(struct ha_move *m)
 
 // --- source: disks ---
 
-static void mirror_names(const struct mv_disk *d, char job[SS_NAME_MAX + 8],
-                         char node[SS_NAME_MAX + 8])
+static void mirror_names(const struct ha_move *m, const struct mv_disk *d,
+                         char job[SS_NAME_MAX + 8], char node[SS_NAME_MAX + 8])
 {
     snprintf(job, SS_NAME_MAX + 8, "mir-%s", d->id);
-    snprintf(node, SS_NAME_MAX + 8, "tgt-%s", d->id);
+    if (mv_plan_is_storage(&m->plan)) // it stays as the disk's node, and must not be in the way
+        ha_storage_node(m, d, node, SS_NAME_MAX + 8);
+    else
+        snprintf(node, SS_NAME_MAX + 8, "tgt-%s", d->id);
 }
 
 static unsigned disk_bit(const struct ha_move *m, const struct mv_disk *d)
@@ -97,9 +100,11 @@ static int mirror_start(void *ctx, const struct mv_disk *d, const struct mv_endp
                         uint64_t bandwidth_bps, struct drv_err *err)
 {
     struct ha_move *m = ctx;
-    char job[SS_NAME_MAX + 8], node[SS_NAME_MAX + 8];
+    char job[SS_NAME_MAX + 8], node[SS_NAME_MAX + 8], disk[SS_NAME_MAX + 8];
     const char *tls = m->plan.encrypt ? DISK_TLS : "";
-    mirror_names(d, job, node);
+    if (mv_plan_is_storage(&m->plan))
+        return ha_storage_mirror_start(m, d, bandwidth_bps, err);
+    mirror_names(m, d, job, node);
     if (need_qemu(m, err) < 0)
         return -1;
     if (!m->mirrors && add_key(m, DISK_TLS, m->disk_key, false, &tls, err) < 0)
@@ -113,7 +118,8 @@ static int mirror_start(void *ctx, const struct mv_disk *d, const struct mv_endp
                                .tls_creds = tls};
     if (qmp_nbd_node_add(qmp_of(m), &t, err) < 0)
         return drv_err_prefix(err, "disk %s", d->id);
-    return qmp_mirror_start(qmp_of(m), job, d->id, node, bandwidth_bps, err);
+    ha_disk_node(m->vm->run.qemu, d->id, disk, sizeof disk);
+    return qmp_mirror_start(qmp_of(m), job, disk, node, bandwidth_bps, err);
 }
 
 // Bytes that the disk stream has carried so far. The kernel counts by connection and QEMU does not
@@ -134,14 +140,14 @@ static int mirror_poll(void *ctx, const struct mv_disk *d, struct mv_mirror *ret
     struct ha_move *m = ctx;
     struct qmp_job j;
     char job[SS_NAME_MAX + 8], node[SS_NAME_MAX + 8];
-    mirror_names(d, job, node);
+    mirror_names(m, d, job, node);
     if (need_qemu(m, err) < 0 || qmp_job_query(qmp_of(m), job, &j, err) < 0)
         return -1;
     ret->ready = j.state == QMP_JOB_READY;
     ret->failed = j.state == QMP_JOB_CONCLUDED || j.state == QMP_JOB_GONE;
     ret->done_bytes = (uint64_t)j.done_bytes;
     ret->total_bytes = (uint64_t)j.total_bytes;
-    ret->wire_bytes = wire_bytes(m, d);
+    ret->wire_bytes = mv_plan_is_storage(&m->plan) ? ha_storage_written(m, d) : wire_bytes(m, d);
     DRV_COPY(ret->error, j.error[0] ? j.error : "the copy ended");
     return 0;
 }
@@ -150,7 +156,7 @@ static int mirror_finish(void *ctx, const struct mv_disk *d, int timeout_ms, str
 {
     struct ha_move *m = ctx;
     char job[SS_NAME_MAX + 8], node[SS_NAME_MAX + 8];
-    mirror_names(d, job, node);
+    mirror_names(m, d, job, node);
     if (need_qemu(m, err) < 0 || qmp_mirror_finish(qmp_of(m), job, node, timeout_ms, err) < 0)
         return drv_err_prefix(err, "finishing the copy of disk %s", d->id);
     m->mirrors &= ~disk_bit(m, d);
@@ -161,7 +167,7 @@ static int mirror_abort(void *ctx, const struct mv_disk *d, struct drv_err *err)
 {
     struct ha_move *m = ctx;
     char job[SS_NAME_MAX + 8], node[SS_NAME_MAX + 8];
-    mirror_names(d, job, node);
+    mirror_names(m, d, job, node);
     if (!(m->mirrors & disk_bit(m, d)) || need_qemu(m, NULL) < 0)
         return 0;
     if (qmp_mirror_abort(qmp_of(m), job, node, err) < 0)
@@ -172,12 +178,27 @@ static int mirror_abort(void *ctx, const struct mv_disk *d, struct drv_err *err)
     return 0;
 }
 
+static int freeze(void *ctx, int timeout_ms, struct drv_err *err)
+{
+    return ha_storage_freeze(ctx, timeout_ms, err);
+}
+
+static int pivot(void *ctx, const struct mv_disk *d, int timeout_ms, struct drv_err *err)
+{
+    return ha_storage_pivot(ctx, d, timeout_ms, err);
+}
+
+static int is_pivoted(void *ctx, const struct mv_disk *d, bool *ret, struct drv_err *err)
+{
+    return ha_storage_is_pivoted(ctx, d, ret, err);
+}
+
 static int mirror_limit(void *ctx, const struct mv_disk *d, uint64_t bandwidth_bps,
                         struct drv_err *err)
 {
     struct ha_move *m = ctx;
     char job[SS_NAME_MAX + 8], node[SS_NAME_MAX + 8];
-    mirror_names(d, job, node);
+    mirror_names(m, d, job, node);
     return need_qemu(m, err) < 0 ? -1 : qmp_job_set_speed(qmp_of(m), job, bandwidth_bps, err);
 }
 
@@ -419,6 +440,9 @@ const struct mv_qemu_ports ha_move_qemu_ports = {
     .mirror_finish = mirror_finish,
     .mirror_abort = mirror_abort,
     .mirror_limit = mirror_limit,
+    .freeze = freeze,
+    .pivot = pivot,
+    .is_pivoted = is_pivoted,
     .migrate_start = migrate_start,
     .migrate_limits = migrate_limits,
     .migrate_poll = migrate_poll,

@@ -6,6 +6,8 @@
 // taken back first, or the destination has taken it and the rest of the move is done.
 // Destination: when the record names the QEMU here, it took the VM and goes forward. If not, its
 // copy is ended, the images that it made are deleted, and the journal says so for good.
+// Storage move: up to `take` as at a source; from then on what QEMU has open decides, and the
+// record where QEMU is gone.
 #include <stdlib.h>
 #include <string.h>
 
@@ -257,6 +259,67 @@ static void recover_destination(struct ha_move *m, const struct db_move *row)
     pthread_mutex_unlock(&m->step);
 }
 
+// --- storage move ---
+
+// QEMU ended meanwhile: a stopped VM with the images that the record names.
+static void storage_without_qemu(struct ha_move *m, const struct ss_record *rec, const char *phase)
+{
+    const struct mv_ports *p = &ha_move_ports;
+    struct drv_err err = DRV_ERR_INIT, later = DRV_ERR_INIT;
+    m->pivoted = ha_storage_named(m, rec);
+    if (!m->pivoted) {
+        mv_job_restore(m->job, strcmp(phase, "reserve") != 0 ? "copy" : phase, false);
+        ha_move_end_source(m, mv_job_recover(m->job, false, &err), &err);
+        return;
+    }
+    ha_storage_arrived(m);
+    int rc = p->store->write_definition(m, &err);
+    // A disk that stayed behind when the others went is for a person to look at.
+    bool all = true;
+    for (unsigned i = 0; i < m->plan.n_disks; i++)
+        all = all && (!m->plan.disks[i].moves || (m->pivoted & (1u << i)));
+    if (all && p->store->retire_images(m, rc < 0 ? &later : &err) < 0)
+        rc = -1;
+    p->host->unreserve(m, &later);
+    if (!all)
+        drv_err(&err, DRV_EATTENTION, "some disks are at their new store, some are not");
+    ha_move_end_source(m, rc == 0 && all ? MV_DONE : MV_ATTENTION, &err);
+}
+
+static void recover_storage(struct ha_move *m, const char *phase)
+{
+    struct ha_run *run = &m->vm->run;
+    struct drv_err err = DRV_ERR_INIT, ignored = DRV_ERR_INIT;
+    struct ss_record *rec = drv_xcalloc(1, sizeof *rec);
+    DRV_AUTO_FREE void *owned = rec;
+    await_record(m->vm, rec);
+    m->created = made_here(m, rec);
+    DRV_COPY(m->json_sha256, "unknown"); // it may have been written
+    if (!run->qemu) {
+        storage_without_qemu(m, rec, phase);
+        return;
+    }
+    for (unsigned i = 0; i < m->plan.n_disks; i++)
+        m->mirrors |= m->plan.disks[i].moves ? 1u << i : 0;
+    m->created = m->mirrors; // so far as the record does not name them in the end
+    if (run->owner)
+        m->targets =
+            ha_owner_targets_attach(run->owner, &m->plan.def, m->mirrors, m->plan.move, &err);
+    if (!m->targets) {
+        drv_err_prefix(&err, "its drover-stores are not attached");
+        ha_move_end_source(m, MV_ATTENTION, &err);
+        return;
+    }
+    for (unsigned i = 0; i < m->plan.n_disks; i++) {
+        const struct mv_disk *d = &m->plan.disks[i];
+        bool pivoted = false;
+        if (d->moves && ha_storage_is_pivoted(m, d, &pivoted, &ignored) == 0 && pivoted)
+            m->pivoted |= 1u << i;
+    }
+    mv_job_restore(m->job, phase, false);
+    ha_move_end_source(m, mv_job_recover(m->job, false, &err), &err);
+}
+
 // --- both ---
 
 struct recovery {
@@ -270,7 +333,9 @@ static void recover(void *arg)
     struct ha_move *m = r->m;
     drv_log(LOG_NOTICE, "move.recover", F_STR("move", m->plan.move), F_STR("vm", m->plan.def.name),
             F_STR("phase", r->row.phase));
-    if (m->source) {
+    if (mv_plan_is_storage(&m->plan)) {
+        recover_storage(m, r->row.phase);
+    } else if (m->source) {
         mv_job_restore(m->job, r->row.phase, false);
         recover_source(m);
     } else {

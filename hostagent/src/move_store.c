@@ -70,7 +70,8 @@ static int create_images(void *ctx, struct drv_err *err)
     for (unsigned i = 0; i < m->plan.n_disks; i++)
         if (m->plan.disks[i].moves && create_one(m, i, err) < 0)
             return -1;
-    return write_next_definition(m, err);
+    return mv_plan_is_storage(&m->plan) ? ha_storage_write_next(m, err)
+                                        : write_next_definition(m, err);
 }
 
 static int remove_file(struct ha *ha, const char *store, const char *path, struct drv_err *err)
@@ -102,8 +103,16 @@ static int delete_images(void *ctx, struct drv_err *err)
 {
     struct ha_move *m = ctx;
     int rc = 0;
+    if (mv_plan_is_storage(&m->plan)) {
+        // What the record names is the VM's, whatever was to be undone.
+        struct ha_owner *o = owner_of(m);
+        if (o && o->rec_valid)
+            m->created &= ~ha_storage_named(m, &o->rec);
+        if (ha_storage_remove_next(m, err) < 0)
+            rc = -1;
+    }
     // In the VM's own home the source may have written this epoch's definition itself by now.
-    if (mv_plan_moves_home(&m->plan) && m->json_sha256[0] &&
+    if (!mv_plan_is_storage(&m->plan) && mv_plan_moves_home(&m->plan) && m->json_sha256[0] &&
         remove_definition(m->ha, m->plan.to_home_store, m->plan.to_home, m->plan.epoch + 1, err) <
             0)
         rc = -1;
@@ -124,6 +133,8 @@ static int delete_images(void *ctx, struct drv_err *err)
 static int open_stores(void *ctx, struct drv_err *err)
 {
     struct ha_move *m = ctx;
+    if (mv_plan_is_storage(&m->plan))
+        return ha_storage_open(m, err);
     struct ha_owner *o = ha_owner_start(m->ha, &m->plan.def, moving_mask(&m->plan), err);
     if (!o)
         return -1;
@@ -136,6 +147,8 @@ static int open_stores(void *ctx, struct drv_err *err)
 static int close_stores(void *ctx, struct drv_err *err)
 {
     struct ha_move *m = ctx;
+    if (mv_plan_is_storage(&m->plan))
+        return ha_storage_close(m, err);
     struct ha_owner *o = owner_of(m);
     char dir[256];
     if (o)
@@ -149,7 +162,10 @@ static int close_stores(void *ctx, struct drv_err *err)
 
 static int patience(void *ctx, int ms, struct drv_err *err)
 {
-    struct ha_owner *o = owner_of(ctx);
+    struct ha_move *m = ctx;
+    struct ha_owner *o = owner_of(m);
+    if (m->targets && ha_owner_set_patience(m->targets, ms, err) < 0)
+        return -1;
     return o ? ha_owner_set_patience(o, ms, err) : 0;
 }
 
@@ -196,8 +212,15 @@ static int take_hold(void *ctx, struct drv_err *err)
 static int take_commit(void *ctx, struct drv_err *err)
 {
     struct ha_move *m = ctx;
+    if (mv_plan_is_storage(&m->plan))
+        return ha_storage_commit(m, err);
     return ha_owner_commit(owner_of(m), m->vm->run.qemu->instance, m->plan.move,
                            m->plan.to_home_store, m->plan.to_home, m->json_sha256, err);
+}
+
+static int adopt(void *ctx, struct drv_err *err)
+{
+    return ha_storage_adopt(ctx, err);
 }
 
 // The epoch is the source's again: others may see it, and a later agent finds it.
@@ -217,6 +240,8 @@ static int take_back(void *ctx, struct drv_err *err)
     struct ha_owner *o = owner_of(m);
     struct drv_err why = DRV_ERR_INIT;
     char hash[65];
+    if (mv_plan_is_storage(&m->plan))
+        return ha_storage_take_back(m, err);
     if (!o || !m->vm->run.qemu)
         return drv_err(err, DRV_ESTATE, "the VM's QEMU or drover-stores are gone");
     // A release or an earlier take-back got no answer. When the record names this QEMU, the one
@@ -268,9 +293,11 @@ static int retire_home(struct ha_move *m, struct drv_err *err)
     char view[SS_PATH_MAX];
     if (!mv_plan_moves_home(&m->plan))
         return 0;
-    for (uint64_t e = m->plan.epoch > 1 ? m->plan.epoch - 1 : 1; e <= m->plan.epoch; e++)
-        if (remove_definition(m->ha, m->plan.from_home_store, m->plan.from_home, e, err) < 0)
-            return -1;
+    struct ss_store *st = ha_store_open(m->ha, m->plan.from_home_store, NULL, err);
+    int rc = st ? ha_home_prune(st, m->plan.from_home, m->plan.epoch, "", err) : -1;
+    ss_store_close(st);
+    if (rc < 0)
+        return -1;
     if (snprintf(view, sizeof view, "%s/vm.json", m->plan.from_home) >= (int)sizeof view)
         return 0;
     return remove_file(m->ha, m->plan.from_home_store, view, err);
@@ -280,9 +307,12 @@ static int retire_images(void *ctx, struct drv_err *err)
 {
     struct ha_move *m = ctx;
     int rc = 0;
+    bool storage = mv_plan_is_storage(&m->plan);
     for (unsigned i = 0; i < m->plan.n_disks; i++)
         if (m->plan.disks[i].moves && retire_one(m, &m->plan.disks[i], rc ? NULL : err) < 0)
             rc = -1;
+    if (storage)
+        return ha_storage_retire_home(m, rc ? NULL : err) < 0 ? -1 : rc;
     if (retire_home(m, rc ? NULL : err) < 0)
         rc = -1;
     return rc;
@@ -294,6 +324,8 @@ static int write_definition(void *ctx, struct drv_err *err)
     const struct mv_plan *p = &m->plan;
     struct db_vm row = {.wanted_running = true};
     char home[SS_PATH_MAX];
+    if (mv_plan_is_storage(p))
+        return ha_storage_write_view(m, err);
     DRV_COPY(home, p->to_home);
     DRV_COPY(row.uuid, p->def.uuid);
     DRV_COPY(row.name, p->def.name);
@@ -320,6 +352,7 @@ const struct mv_store_ports ha_move_store_ports = {
     .release = release,
     .take_hold = take_hold,
     .take_commit = take_commit,
+    .adopt = adopt,
     .take_back = take_back,
     .retire_images = retire_images,
     .write_definition = write_definition,

@@ -54,8 +54,8 @@ static const struct ss_record_image *named_image(const struct ss_record *r, cons
 }
 
 // Volume and file id of a disk's image as this host sees it now.
-static int image_ids(struct ha_owner *o, unsigned disk, struct ss_record_image *ret,
-                     struct drv_err *err)
+int ha_owner_image_ids(struct ha_owner *o, unsigned disk, struct ss_record_image *ret,
+                       struct drv_err *err)
 {
     for (unsigned i = 0; i < o->n; i++) {
         if (o->disk_ix[i] != (int)disk)
@@ -89,9 +89,9 @@ static int check_image(struct ha_owner *o, unsigned disk, struct drv_err *err)
                 d->id, d->store, d->path);
         return drv_err_id(err, "S07");
     }
-    if (image_ids(o, disk, &now, err) < 0)
+    if (ha_owner_image_ids(o, disk, &now, err) < 0)
         return -1;
-    if (now.file_id == named->file_id && now.volume_id == named->volume_id)
+    if (ss_record_image_is(named, now.volume_id, now.file_id))
         return 0;
     drv_err(err, DRV_EATTENTION, "disk %s: %s:%s is another file than the one recorded", d->id,
             d->store, d->path);
@@ -132,7 +132,7 @@ static int fill_images(struct ha_owner *o, struct ss_record *next, struct drv_er
             DRV_COPY(im->image_id, old->image_id);
         else
             drv_uuid_new(im->image_id);
-        if (image_ids(o, i, im, err) < 0)
+        if (ha_owner_image_ids(o, i, im, err) < 0)
             return -1;
     }
     return 0;
@@ -140,7 +140,7 @@ static int fill_images(struct ha_owner *o, struct ss_record *next, struct drv_er
 
 // Settle a commit without an answer: new session, then read (rules 4 and 5). What was read is in
 // o->rec. -1 = not known yet.
-static int settle(struct ha_owner *o, struct drv_err *err)
+int ha_owner_settle(struct ha_owner *o, struct drv_err *err)
 {
     struct ss_record now;
     if (ha_owner_reopen(o, err) < 0)
@@ -153,15 +153,17 @@ static int settle(struct ha_owner *o, struct drv_err *err)
     return 0;
 }
 
-static int promote_all(struct ha_owner *o, struct drv_err *err)
+int ha_owner_promote(struct ha_owner *o, struct drv_err *err)
 {
     for (unsigned i = 0; i < o->n; i++)
-        if (ss_proc_promote(o->procs[i], o->rec.epoch, err) < 0)
+        if (!o->procs[i])
+            return drv_err(err, DRV_EUNREACHABLE, "drover-store of %s is not running", o->names[i]);
+        else if (!o->image_gone[i] && ss_proc_promote(o->procs[i], o->rec.epoch, err) < 0)
             return drv_err_prefix(err, "promoting %s", o->names[i]);
     return 0;
 }
 
-static int write_next(struct ha_owner *o, const struct ss_record *next, struct drv_err *err)
+int ha_owner_write(struct ha_owner *o, const struct ss_record *next, struct drv_err *err)
 {
     struct drv_err why = DRV_ERR_INIT;
     if (ss_proc_write_record(o->procs[o->record_ix], next, &why) == 0) {
@@ -189,7 +191,7 @@ static struct ss_record new_record(const struct ha_owner *o, uint64_t epoch,
                                    const char *home, const char *vm_json_sha256)
 {
     struct ss_record r = {.epoch = epoch, .state = state};
-    r.stall_deadline_s = (unsigned)(drv_conf_int(o->ha->conf, "stall_deadline") / 1000);
+    r.stall_deadline_s = ha_stall_deadline_s(o->ha, &o->def);
     DRV_COPY(r.vm, o->uuid);
     DRV_COPY(r.host, o->ha->fqdn);
     DRV_COPY(r.boot_id, o->ha->boot_id);
@@ -208,7 +210,7 @@ static int next_record(struct ha_owner *o, const char *instance, const char *mov
     memset(ret, 0, sizeof *ret);
     ret->epoch = (o->rec_valid ? o->rec.epoch : 0) + 1;
     ret->state = SS_REC_RUNNING;
-    ret->stall_deadline_s = (unsigned)(drv_conf_int(o->ha->conf, "stall_deadline") / 1000);
+    ret->stall_deadline_s = ha_stall_deadline_s(o->ha, &o->def);
     DRV_COPY(ret->vm, o->uuid);
     DRV_COPY(ret->host, o->ha->fqdn);
     DRV_COPY(ret->boot_id, o->ha->boot_id);
@@ -233,7 +235,7 @@ int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
                     struct drv_err *err)
 {
     uint64_t before = o->rec_valid ? o->rec.epoch : 0;
-    if (o->unsettled[0] && settle(o, err) < 0)
+    if (o->unsettled[0] && ha_owner_settle(o, err) < 0)
         return -1;
     if (!ha_owner_names(o, instance)) {
         struct ss_record next;
@@ -241,12 +243,13 @@ int ha_owner_commit(struct ha_owner *o, const char *instance, const char *move,
             return not_ours(o, err);
         if (next_record(o, instance, move, home_store, home, vm_json_sha256, &next, err) < 0)
             return 0;
-        int rc = write_next(o, &next, err);
+        int rc = ha_owner_write(o, &next, err);
         if (rc != 1)
             return rc;
     }
     // The record stands, on a second try as well: what is left is to promote.
-    if (db_vm_epoch_raise(o->ha->db, o->uuid, o->rec.epoch, err) < 0 || promote_all(o, err) < 0)
+    if (db_vm_epoch_raise(o->ha->db, o->uuid, o->rec.epoch, err) < 0 ||
+        ha_owner_promote(o, err) < 0)
         return -1;
     return 1;
 }
@@ -258,11 +261,20 @@ static int close_all(struct ha_owner *o, struct drv_err *err)
 {
     int rc = 0;
     for (unsigned i = 0; i < o->n; i++)
-        if (o->disk_ix[i] >= 0 && ss_proc_release_image(o->procs[i], err) < 0)
+        if ((o->disk_ix[i] >= 0 || o->image_gone[i]) && ss_proc_release_image(o->procs[i], err) < 0)
             rc = -1;
     if (ss_proc_release_record(o->procs[o->record_ix], err) < 0)
         rc = -1;
     return rc;
+}
+
+// All that the guest was told is safe is on the server, and nothing more is written.
+static int settle_images(struct ha_owner *o, struct drv_err *err)
+{
+    for (unsigned i = 0; i < o->n; i++)
+        if (o->disk_ix[i] >= 0 && ss_proc_settle(o->procs[i], err) < 0)
+            return drv_err_prefix(err, "disk %s", o->names[i]);
+    return 0;
 }
 
 int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char *to,
@@ -271,6 +283,12 @@ int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char 
     *ret_written = false;
     if (!o->rec_valid)
         return drv_err(err, DRV_ESTATE, "the owner record is not held");
+    bool was_running = o->rec.state == SS_REC_RUNNING;
+    if (settle_images(o, err) < 0) {
+        if (was_running) // the guest may go on here
+            ha_owner_promote(o, &(struct drv_err)DRV_ERR_INIT);
+        return -1;
+    }
     struct ss_record next = o->rec;
     next.state = state;
     DRV_COPY(next.to, to);
@@ -278,8 +296,10 @@ int ha_owner_release(struct ha_owner *o, enum ss_record_state state, const char 
     drv_uuid_new(next.nonce);
     if (state == SS_REC_STOPPED)
         next.instance[0] = '\0';
-    int rc = write_next(o, &next, err);
+    int rc = ha_owner_write(o, &next, err);
     *ret_written = rc != 0;
+    if (rc == 0 && was_running)
+        ha_owner_promote(o, &(struct drv_err)DRV_ERR_INIT);
     if (rc != 1)
         return -1;
     return close_all(o, err);
@@ -291,7 +311,7 @@ int ha_owner_create(struct ha_owner *o, const char *home_store, const char *home
     if (o->rec_valid)
         return drv_err(err, DRV_EEXIST, "VM %s has an owner record already", o->uuid);
     struct ss_record first = new_record(o, 1, SS_REC_STOPPED, home_store, home, vm_json_sha256);
-    if (fill_images(o, &first, err) < 0 || write_next(o, &first, err) != 1 ||
+    if (fill_images(o, &first, err) < 0 || ha_owner_write(o, &first, err) != 1 ||
         db_vm_epoch_raise(o->ha->db, o->uuid, 1, err) < 0)
         return -1;
     return close_all(o, err);
@@ -301,9 +321,6 @@ int ha_owner_create(struct ha_owner *o, const char *home_store, const char *home
 
 int ha_owner_reopen(struct ha_owner *o, struct drv_err *err)
 {
-    char ccache[512];
-    if (ha_host_ccache(o->ha, ccache, sizeof ccache, err) < 0)
-        return -1;
     // Rule 4: images first, the record last, then read it.
     for (int pass = 0; pass < 2; pass++)
         for (unsigned i = 0; i < o->n; i++) {
@@ -336,7 +353,7 @@ int ha_owner_resume(struct ha_owner *o, const char *instance, struct drv_err *er
         strcmp(o->rec.instance, instance) != 0)
         return drv_err(err, DRV_EATTENTION, "the owner record says %s on %s, another instance",
                        ss_record_state_name(o->rec.state), o->rec.host);
-    return promote_all(o, err);
+    return ha_owner_promote(o, err);
 }
 
 int ha_owner_verify(struct ha_owner *o, const char *instance, struct drv_err *err)
@@ -346,7 +363,9 @@ int ha_owner_verify(struct ha_owner *o, const char *instance, struct drv_err *er
         struct ss_proc_status st;
         if (ha_owner_status(o, i, &st, err) < 0)
             return -1;
-        if (st.state != SS_PS_PROMOTED || st.epoch != o->rec.epoch)
+        bool held = o->image_gone[i] ? st.state != SS_PS_LOST // it reads the record, below
+                                     : st.state == SS_PS_PROMOTED && st.epoch == o->rec.epoch;
+        if (!held)
             return drv_err(err, DRV_ESTATE, "%s is not held at epoch %llu%s%s", o->names[i],
                            (unsigned long long)o->rec.epoch, st.lost_reason[0] ? ": " : "",
                            st.lost_reason);
@@ -364,7 +383,7 @@ int ha_owner_verify(struct ha_owner *o, const char *instance, struct drv_err *er
 int ha_owner_set_patience(struct ha_owner *o, int ms, struct drv_err *err)
 {
     for (unsigned i = 0; i < o->n; i++)
-        if (ss_proc_set_patience(o->procs[i], ms, err) < 0)
+        if (o->procs[i] && ss_proc_set_patience(o->procs[i], ms, err) < 0)
             return -1;
     return 0;
 }

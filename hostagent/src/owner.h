@@ -21,8 +21,16 @@ struct ha_owner {
     char urls[SS_MAX_DISKS + 1][HA_URL_MAX]; // of the disk's store; "" for the record alone
     int disk_ix[SS_MAX_DISKS + 1];           // index into def.disks; -1 = the record alone
     bool is_new[SS_MAX_DISKS + 1];
+    bool guards[SS_MAX_DISKS + 1]; // started so that it pauses the guest when the record is lost
+    // Its disk went to another store (ha_owner_adopt): it goes on for the record alone. It cannot
+    // be promoted any more and pauses nobody, which the images' own processes do.
+    bool image_gone[SS_MAX_DISKS + 1];
     unsigned n;
-    unsigned record_ix;   // the one that holds the record
+    unsigned record_ix; // the one that holds the record
+    // Processes that run here but serve none of the VM's disks: new images that are being filled,
+    // old ones that are to be let go.
+    char others[2 * SS_MAX_DISKS][SS_NAME_MAX];
+    unsigned n_others;
     struct ss_record rec; // as last read or written
     bool rec_valid;
     char image_ids[SS_MAX_DISKS][DRV_UUID_LEN]; // of new images, by disk; "" = as in the record
@@ -34,7 +42,8 @@ struct ha_owner {
 // is held and writable at once. On failure nothing is left.
 struct ha_owner *ha_owner_start(struct ha *ha, const struct ss_vmdef *def, unsigned fresh,
                                 struct drv_err *err);
-// Connect to the processes that run already (after a restart of the agent); some may be dead.
+// Connect to the processes that run already (after a restart of the agent); some may be dead. Which
+// there are is in <dir>/stores.json.
 struct ha_owner *ha_owner_attach(struct ha *ha, const struct ss_vmdef *def, struct drv_err *err);
 // Rule 2 up to the read: hold record and images (create: the record may be new), read the record.
 // DRV_EBUSY: somebody else holds one. On failure everything is dropped again.
@@ -62,6 +71,8 @@ int ha_owner_create(struct ha_owner *o, const char *home_store, const char *home
                     const char *vm_json_sha256, struct drv_err *err);
 // Does the guest depend on what is held here (it has SMB disks)?
 bool ha_owner_guards(const struct ha_owner *o);
+// Does process i pause the guest when it loses what it holds?
+bool ha_owner_pauses(const struct ha_owner *o, unsigned i);
 // State of process i; DRV_EUNREACHABLE when it is dead.
 int ha_owner_status(struct ha_owner *o, unsigned i, struct ss_proc_status *ret,
                     struct drv_err *err);
@@ -81,6 +92,49 @@ bool ha_owner_lost(struct ha_owner *o, char *why, size_t size); // some process 
 // End all processes. NULL allowed; frees o in any case.
 int ha_owner_quit(struct ha_owner *o, struct drv_err *err);
 void ha_owner_free(struct ha_owner *o); // closes the connections, leaves the processes alone
+
+// --- owner_disks.c: disks that go to another store while the VM runs ---
+// The drover-stores of new images: of next's disks in mask those that lie on SMB stores; they are
+// held and writable at once. tag is part of their names. On failure nothing is left.
+struct ha_owner *ha_owner_targets_start(struct ha_owner *o, const struct ss_vmdef *next,
+                                        unsigned mask, const char *tag, struct drv_err *err);
+// The same after a restart of the agent: those that run and are not among o's own.
+struct ha_owner *ha_owner_targets_attach(struct ha_owner *o, const struct ss_vmdef *next,
+                                         unsigned mask, const char *tag, struct drv_err *err);
+// End them, of images that nobody uses. NULL allowed; frees t in any case.
+int ha_owner_targets_quit(struct ha_owner *o, struct ha_owner *t, struct drv_err *err);
+// NBD socket of a target, "" = the disk has none (a local image).
+void ha_owner_target_path(const struct ha_owner *t, unsigned disk, char *ret, size_t size);
+// Is a target in trouble? Its session lost, or its process dead.
+int ha_owner_targets_check(struct ha_owner *t, struct drv_err *err);
+// The record at the same epoch, naming the disks of next: those in mask newly, with the ids in
+// image_ids. 1 = it stands; 0 = proven that it does not; -1 = cannot be told yet (rule 5): ask
+// again.
+int ha_owner_change(struct ha_owner *o, struct ha_owner *t, const struct ss_vmdef *next,
+                    unsigned mask, const char (*image_ids)[DRV_UUID_LEN], const char *move,
+                    const char *home_store, const char *home, const char *vm_json_sha256,
+                    struct drv_err *err);
+// Whatever it says about images, the record as it stands: read again, after a lost session as well.
+int ha_owner_reread(struct ha_owner *o, struct drv_err *err);
+// QEMU uses next's disks in mask from now on: their drover-stores take the place of the old ones
+// and are promoted. The process that holds the record keeps it. Idempotent; t is empty afterwards.
+int ha_owner_adopt(struct ha_owner *o, struct ha_owner *t, const struct ss_vmdef *next,
+                   unsigned mask, struct drv_err *err);
+// Let go of images that went away, and end their processes.
+int ha_owner_retire(struct ha_owner *o, struct drv_err *err);
+// For owner_proc.c: which processes there are, as <dir>/stores.json keeps it.
+int ha_owner_save(const struct ha_owner *o, struct drv_err *err);
+int ha_owner_load(struct ha_owner *o, struct drv_err *err); // DRV_ENOTFOUND: no file
+void ha_owner_forget(const struct ha_owner *o);             // remove the file
+// Parts of owner.c and owner_proc.c that it uses.
+struct ha_owner *ha_owner_new(struct ha *ha, const struct ss_vmdef *def);
+int ha_owner_start_one(struct ha_owner *o, unsigned i, bool after_crash, struct drv_err *err);
+int ha_owner_fill_fresh(struct ha_owner *o, unsigned fresh, struct drv_err *err);
+int ha_owner_image_ids(struct ha_owner *o, unsigned disk, struct ss_record_image *ret,
+                       struct drv_err *err);
+int ha_owner_write(struct ha_owner *o, const struct ss_record *next, struct drv_err *err);
+int ha_owner_settle(struct ha_owner *o, struct drv_err *err);
+int ha_owner_promote(struct ha_owner *o, struct drv_err *err);
 
 // Socket of the disk's drover-store, "" for a local disk (then *ret_file is its path).
 int ha_owner_disk_path(struct ha *ha, const struct ss_vmdef *def, unsigned disk, char *ret_nbd,

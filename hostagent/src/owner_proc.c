@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent.h"
+#include "drover/delegation.h"
 
 enum { QCOW2_HEADROOM_MIN = 64 << 20 };
 
@@ -42,10 +43,12 @@ static int layout(struct ha_owner *o, struct drv_err *err)
         o->urls[o->n][0] = '\0';
         o->disk_ix[o->n++] = -1;
     }
+    for (unsigned i = 0; i < o->n; i++)
+        o->guards[i] = ha_owner_guards(o);
     return 0;
 }
 
-static struct ha_owner *owner_new(struct ha *ha, const struct ss_vmdef *def)
+struct ha_owner *ha_owner_new(struct ha *ha, const struct ss_vmdef *def)
 {
     struct ha_owner *o = drv_xcalloc(1, sizeof *o);
     o->ha = ha;
@@ -58,6 +61,11 @@ static struct ha_owner *owner_new(struct ha *ha, const struct ss_vmdef *def)
 bool ha_owner_guards(const struct ha_owner *o)
 {
     return o->n > 1 || o->disk_ix[0] >= 0;
+}
+
+bool ha_owner_pauses(const struct ha_owner *o, unsigned i)
+{
+    return o->disk_ix[i] >= 0 || (o->guards[i] && !o->image_gone[i]);
 }
 
 // An NBD export has a fixed size, a qcow2 file grows: offer room for all data plus metadata.
@@ -82,28 +90,36 @@ static int disk_virtual_bytes(struct ha *ha, const struct ss_disk *d, uint64_t *
     return rc < 0 ? drv_err_prefix(err, "disk %s", d->id) : 0;
 }
 
-static int start_one(struct ha_owner *o, unsigned i, struct drv_err *err)
+int ha_owner_start_one(struct ha_owner *o, unsigned i, bool after_crash, struct drv_err *err)
 {
     struct ha *ha = o->ha;
     char image_url[HA_URL_MAX] = "", record_url[HA_URL_MAX], arbiter[HA_URL_MAX];
-    char record[SS_PATH_MAX], qmp2[HA_SOCK_MAX], ccache[512], named[520];
+    char record[SS_PATH_MAX], qmp2[HA_SOCK_MAX], principal[DG_NAME_LEN];
+    const char *keytab = drv_conf_str(ha->conf, "keytab");
+    struct ha_settings host;
+    struct ha_store_settings store;
+    ha_settings_get(ha, &host);
     ss_record_path(o->uuid, record);
-    if (ha_arbiter_url(ha, arbiter, sizeof arbiter, err) < 0 ||
+    if (ha_store_settings(ha, o->disk_ix[i] < 0 ? host.arbiter : o->def.disks[o->disk_ix[i]].store,
+                          &store, err) < 0 ||
+        ha_arbiter_url(ha, arbiter, sizeof arbiter, err) < 0 ||
         ha_store_file_url(arbiter, record, record_url, sizeof record_url, err) < 0 ||
-        ha_host_ccache(ha, ccache, sizeof ccache, err) < 0 ||
+        dg_keytab_principal(keytab, principal, err) < 0 ||
         ha_qemu_sock(o->dir, HA_SOCK_QMP2, qmp2, err) < 0)
         return -1;
-    snprintf(named, sizeof named, "FILE:%s", ccache);
     struct ss_proc_spec spec = {
-        .nbdkit = ha->nbdkit,
-        .plugin = ha->plugin,
+        .program = ha->store_program,
         .dir = o->dir,
         .name = o->names[i],
-        .ccache = named,
-        .record_url = i == o->record_ix ? record_url : NULL,
-        .record_guards_guest = ha_owner_guards(o),
+        .keytab = keytab,
+        .principal = principal,
+        .record_url = record_url,
+        .holds_record = i == o->record_ix,
+        .after_crash = after_crash,
+        .record_guards_guest = o->guards[i],
         .qmp_path = qmp2,
-        .stall_deadline_s = (unsigned)(drv_conf_int(ha->conf, "stall_deadline") / 1000),
+        .stall_deadline_s = store.stall_deadline_s,
+        .no_encryption = !store.encrypt,
         .socket_uid = ha->qemu_uid,
         .socket_gid = ha->qemu_gid,
     };
@@ -123,7 +139,7 @@ static int start_one(struct ha_owner *o, unsigned i, struct drv_err *err)
     return o->procs[i] ? 0 : -1;
 }
 
-static int fill_fresh(struct ha_owner *o, unsigned fresh, struct drv_err *err)
+int ha_owner_fill_fresh(struct ha_owner *o, unsigned fresh, struct drv_err *err)
 {
     for (unsigned i = 0; i < o->n; i++) {
         if (o->disk_ix[i] < 0 || !(fresh & (1u << o->disk_ix[i])))
@@ -146,14 +162,16 @@ static int make_dir(const char *dir, struct drv_err *err)
 struct ha_owner *ha_owner_start(struct ha *ha, const struct ss_vmdef *def, unsigned fresh,
                                 struct drv_err *err)
 {
-    struct ha_owner *o = owner_new(ha, def);
+    struct ha_owner *o = ha_owner_new(ha, def);
     int rc = layout(o, err);
     if (rc == 0)
         rc = make_dir(o->dir, err);
-    for (unsigned i = 0; rc == 0 && i < o->n; i++)
-        rc = start_one(o, i, err);
     if (rc == 0)
-        rc = fill_fresh(o, fresh, err);
+        rc = ha_owner_save(o, err);
+    for (unsigned i = 0; rc == 0 && i < o->n; i++)
+        rc = ha_owner_start_one(o, i, false, err);
+    if (rc == 0)
+        rc = ha_owner_fill_fresh(o, fresh, err);
     if (rc == 0)
         return o;
     struct drv_err ignored = DRV_ERR_INIT;
@@ -163,9 +181,14 @@ struct ha_owner *ha_owner_start(struct ha *ha, const struct ss_vmdef *def, unsig
 
 struct ha_owner *ha_owner_attach(struct ha *ha, const struct ss_vmdef *def, struct drv_err *err)
 {
-    struct ha_owner *o = owner_new(ha, def);
+    struct ha_owner *o = ha_owner_new(ha, def);
     struct drv_err ignored = DRV_ERR_INIT;
-    if (layout(o, err) < 0) {
+    int rc = ha_owner_load(o, &ignored);
+    if (rc < 0 && ignored.code == DRV_ENOTFOUND)
+        rc = layout(o, err);
+    else if (rc < 0)
+        *err = ignored;
+    if (rc < 0) {
         ha_owner_free(o);
         return NULL;
     }
@@ -191,12 +214,17 @@ int ha_owner_revive(struct ha_owner *o, unsigned i, struct drv_err *err)
     struct drv_err gone = DRV_ERR_INIT;
     if (ha_owner_status(o, i, &st, &gone) == 0)
         return 0;
-    // Every write that this process acknowledged was durable, and it took its holds with it: a new
-    // one on the same socket may take over after the checks of rule 4, which the caller makes.
+    // What this process acknowledged is durable or in its replay log, and it took its holds with
+    // it: a new one on the same socket may take over after the checks of rule 4, which the caller
+    // makes.
     if (o->procs[i])
         ss_proc_quit(o->procs[i], true, &(struct drv_err)DRV_ERR_INIT);
     ss_proc_close(DRV_TAKE(o->procs[i]));
-    if (start_one(o, i, err) < 0)
+    o->image_gone[i] = false; // a new one is for the record from its start
+    o->guards[i] = ha_owner_guards(o);
+    if (ha_owner_start_one(o, i, true, err) < 0)
+        return err->code == DRV_EATTENTION ? drv_err_id(err, "S23") : -1;
+    if (ha_owner_save(o, err) < 0)
         return -1;
     if (o->disk_ix[i] >= 0 && ss_proc_hold_image(o->procs[i], HA_HOLD_TIMEOUT_MS, err) < 0)
         return drv_err_prefix(err, "disk %s", o->names[i]);
@@ -215,6 +243,15 @@ int ha_owner_quit(struct ha_owner *o, struct drv_err *err)
     for (unsigned i = 0; i < o->n; i++)
         if (o->procs[i] && ss_proc_quit(o->procs[i], true, rc ? NULL : err) < 0)
             rc = -1;
+    for (unsigned i = 0; i < o->n_others; i++) {
+        struct drv_err gone = DRV_ERR_INIT;
+        struct ss_proc *p = ss_proc_connect(o->dir, o->others[i], &gone);
+        if (p && ss_proc_quit(p, true, rc ? NULL : err) < 0)
+            rc = -1;
+        ss_proc_close(p);
+    }
+    if (rc == 0)
+        ha_owner_forget(o);
     ha_owner_free(o);
     return rc;
 }

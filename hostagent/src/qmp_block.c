@@ -11,7 +11,9 @@
 enum {
     // QEMU's main loop, and with it the guest's devices, stands still while it connects.
     CONNECT_S = 2,
-    STORE_RECONNECT_S = 60,
+    STORE_RECONNECT_S = 5, // as ha_run_qemu() gives the VM's own disks
+    SETTLE_MS = 3000,
+    DRAIN_POLL_MS = 2,
 };
 
 // Run a command of which the error text `absent` means that there was nothing to do.
@@ -119,7 +121,7 @@ int qmp_node_del(struct qmp *q, const char *node, struct drv_err *err)
 }
 
 // The format node and the protocol node below it, if that has a node of its own.
-static int node_del_pair(struct qmp *q, const char *node, struct drv_err *err)
+int qmp_node_pair_del(struct qmp *q, const char *node, struct drv_err *err)
 {
     char file[HA_NODE_MAX];
     if (qmp_node_del(q, node, err) < 0)
@@ -141,7 +143,9 @@ int qmp_disk_node(struct qmp *q, const char *id, char *out, size_t size, struct 
         const char *qdev = json_string_value(json_object_get(block, "qdev"));
         const char *node =
             json_string_value(json_object_get(json_object_get(block, "inserted"), "node-name"));
-        if (qdev && node && (!strcmp(qdev, device) || !strcmp(qdev, plain)))
+        // UEFI's variables are the second flash chip, without a name of ours.
+        bool flash = !strcmp(id, "nvram") && qdev && !strcmp(qdev, "/machine/system.flash1");
+        if (qdev && node && (flash || !strcmp(qdev, device) || !strcmp(qdev, plain)))
             return drv_copy(out, size, node) == 0
                        ? 0
                        : drv_err(err, DRV_EPEER, "%s: node name too long", node);
@@ -269,7 +273,7 @@ int qmp_mirror_finish(struct qmp *q, const char *job, const char *target_node, i
 {
     return end_ready_job(q, job, "block-job-cancel", "device", timeout_ms, err) < 0
                ? -1
-               : node_del_pair(q, target_node, err);
+               : qmp_node_pair_del(q, target_node, err);
 }
 
 int qmp_mirror_pivot(struct qmp *q, const char *job, const char *old_node, int timeout_ms,
@@ -277,7 +281,7 @@ int qmp_mirror_pivot(struct qmp *q, const char *job, const char *old_node, int t
 {
     return end_ready_job(q, job, "job-complete", "id", timeout_ms, err) < 0
                ? -1
-               : node_del_pair(q, old_node, err);
+               : qmp_node_pair_del(q, old_node, err);
 }
 
 // Cut a node's connection, out of band: works while the main loop waits for a dead peer. A node
@@ -307,5 +311,80 @@ int qmp_mirror_abort(struct qmp *q, const char *job, const char *target_node, st
     }
     if (j.state == QMP_JOB_CONCLUDED && job_dismiss(q, job, err) < 0)
         return -1;
-    return node_del_pair(q, target_node, err);
+    return qmp_node_pair_del(q, target_node, err);
+}
+
+// --- the last moment of a storage move ---
+
+int qmp_stop_and_flush(struct qmp *q, int timeout_ms, struct drv_err *err)
+{
+    return qmp_do(q, "stop", NULL, timeout_ms, err);
+}
+
+// Bytes that wait in dirty bitmaps, of which a mirror's is one. QEMU shows it at the node that the
+// mirror puts over the source.
+static int dirty_bytes(struct qmp *q, uint64_t *ret, struct drv_err *err)
+{
+    DRV_AUTO_JSON json_t *nodes =
+        qmp_call(q, "query-named-block-nodes", json_pack("{s:b}", "flat", 1), QMP_TIMEOUT_MS, err);
+    size_t i, k;
+    json_t *node, *bitmap;
+    if (!nodes)
+        return -1;
+    *ret = 0;
+    json_array_foreach(nodes, i, node)
+    {
+        json_array_foreach(json_object_get(node, "dirty-bitmaps"), k, bitmap)
+        {
+            if (!json_object_get(bitmap, "name"))
+                *ret += (uint64_t)json_integer_value(json_object_get(bitmap, "count"));
+        }
+    }
+    return 0;
+}
+
+int qmp_mirror_drain(struct qmp *q, const char *job, int timeout_ms, struct drv_err *err)
+{
+    int64_t deadline = drv_now_ms() + timeout_ms;
+    // A job in sync sleeps; a new speed wakes it.
+    if (qmp_job_set_speed(q, job, 0, err) < 0)
+        return -1;
+    for (;;) {
+        struct qmp_job j;
+        uint64_t dirty = 0;
+        // The bitmap first: what left it is under way and counts as progress that is missing.
+        if (dirty_bytes(q, &dirty, err) < 0 || qmp_job_query(q, job, &j, err) < 0)
+            return -1;
+        if (j.state != QMP_JOB_READY)
+            return job_error(job, &j, err);
+        if (dirty == 0 && j.done_bytes == j.total_bytes)
+            return 0;
+        if (drv_now_ms() >= deadline)
+            return drv_err(err, DRV_ETIMEDOUT, "copy of %s did not catch up in %d ms", job,
+                           timeout_ms);
+        drv_sleep_ms(DRAIN_POLL_MS);
+    }
+}
+
+int qmp_mirror_settle(struct qmp *q, const char *job, const char *target_node, struct drv_err *err)
+{
+    char file[HA_NODE_MAX];
+    struct qmp_job j;
+    unsigned mask = 1U << QMP_JOB_CONCLUDED | 1U << QMP_JOB_GONE;
+    struct drv_err late = DRV_ERR_INIT;
+    if (qmp_job_query(q, job, &j, err) < 0)
+        return -1;
+    if (j.state != QMP_JOB_GONE && j.state != QMP_JOB_CONCLUDED) {
+        json_t *args = json_pack("{s:s, s:b}", "device", job, "force", 1);
+        qmp_do(q, "block-job-cancel", args, QMP_TIMEOUT_MS, NULL); // it may just have ended
+        // One that is about to pivot does so at once. One that waits for its target never will.
+        if (job_wait(q, job, mask, SETTLE_MS, &j, &late) < 0) {
+            yank(q, target_node);
+            if (ha_blockdev_file_node(target_node, file) == 0)
+                yank(q, file);
+            if (job_wait(q, job, mask, QMP_TIMEOUT_MS, &j, err) < 0)
+                return -1;
+        }
+    }
+    return j.state == QMP_JOB_CONCLUDED ? job_dismiss(q, job, err) : 0;
 }

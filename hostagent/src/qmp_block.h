@@ -74,6 +74,16 @@ int qmp_mirror_finish(struct qmp *q, const char *job, const char *target_node, i
 // "<old_node>-file"). Afterwards the disk's top node is the target.
 int qmp_mirror_pivot(struct qmp *q, const char *job, const char *old_node, int timeout_ms,
                      struct drv_err *err);
+// Pause the guest (a second time: no event) and flush all nodes.
+int qmp_stop_and_flush(struct qmp *q, int timeout_ms, struct drv_err *err);
+// The guest stands still: wait until a ready mirror has copied all, whatever its speed.
+int qmp_mirror_drain(struct qmp *q, const char *job, int timeout_ms, struct drv_err *err);
+// End a mirror for certain, without pivot if it has not come to that yet: afterwards
+// qmp_disk_node() tells which node the guest uses. No node is deleted. The target is cut off when
+// the job does not end otherwise.
+int qmp_mirror_settle(struct qmp *q, const char *job, const char *target_node, struct drv_err *err);
+// A node and the "<node>-file" below it; not there = 0.
+int qmp_node_pair_del(struct qmp *q, const char *node, struct drv_err *err);
 
 // Get rid of a mirror in any state, also when the link is cut: yank the target, cancel, dismiss,
 // delete the node. Nothing there = 0. Never give it a VM's own disk node.

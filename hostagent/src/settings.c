@@ -28,10 +28,8 @@ const struct drv_option ha_conf_options[] = {
     {"qemu_user", DRV_OPT_STRING, 1, 64, "nobody", NULL, NULL, false,
      "User, by name or number, that QEMU runs as.", NULL},
     {"qemu_group", DRV_OPT_STRING, 1, 64, "nogroup", NULL, NULL, false, "Its group.", NULL},
-    {"nbdkit", DRV_OPT_STRING, 1, 200, "nbdkit", NULL, NULL, false, "Program that serves disks.",
-     NULL},
     {"lib_dir", DRV_OPT_STRING, 0, 400, "", NULL, NULL, false,
-     "Folder of drover-store.so and drover-smb. Empty: beside the program, or where it was "
+     "Folder of drover-store and drover-smb. Empty: beside the program, or where it was "
      "installed.",
      NULL},
     {"stall_deadline", DRV_OPT_DURATION, 10000, 600000, "60s", NULL, NULL, false,

@@ -94,7 +94,7 @@ static int delete_image(struct ha *ha, const struct ss_record *rec,
         rc = 0; // deleted by an earlier attempt
     else if (rc < 0)
         *err = why;
-    else if (st.file_id != im->file_id || st.volume_id != im->volume_id)
+    else if (!ss_record_image_is(im, st.volume_id, st.file_id))
         notice(notices, "%s:%s is not the file that the VM used: left alone", im->store, im->path);
     else
         rc = ss_unlink(store, im->path, err);
@@ -106,13 +106,7 @@ static int delete_image(struct ha *ha, const struct ss_record *rec,
 
 static bool is_definition(const char *file)
 {
-    size_t digits;
-    if (!strcmp(file, "vm.json"))
-        return true;
-    if (strncmp(file, "vm.", 3) != 0)
-        return false;
-    digits = strspn(file + 3, "0123456789");
-    return digits > 0 && !strcmp(file + 3 + digits, ".json");
+    return !strcmp(file, "vm.json") || ha_home_epoch_of(file) > 0;
 }
 
 static int delete_definitions(struct ss_store *home, const char *folder, struct drv_err *err)

@@ -9,6 +9,10 @@
 #include "drover/log.h"
 #include "takeover.h"
 
+// How long QEMU keeps requests for a drover-store that died, before it pauses the guest. A new one
+// is there within some seconds; QEMU cannot be stopped meanwhile.
+enum { NBD_RECONNECT_S = 20 };
+
 // --- the gate ---
 
 int ha_cont(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct drv_err *err)
@@ -43,7 +47,7 @@ struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool inco
         .def = def, .uid = ha->qemu_uid, .gid = ha->qemu_gid, .handlers = handlers, .dir = dir};
     ha_vm_dir(ha, def->uuid, dir, sizeof dir);
     spec.rt.incoming = incoming;
-    spec.rt.nbd_reconnect_s = 5;
+    spec.rt.nbd_reconnect_s = NBD_RECONNECT_S;
     for (unsigned i = 0; i < def->n_disks; i++) {
         struct disk_paths *p = &paths[i];
         if (ha_owner_disk_path(ha, def, i, p->nbd, sizeof p->nbd, p->file, sizeof p->file, err) < 0)

@@ -12,6 +12,9 @@
 // is. A failure there is remembered and the later rows still run, as the VM is the destination's
 // and the source's remains must go. What `take` does when its answer is lost is in
 // phases/07_take.c.
+//
+// A storage move is the same walk with one host: rows that do not apply are left out, and what the
+// destination would be asked for is done by the same job (mv_ask).
 #include "mover_int.h"
 
 #include <stdlib.h>
@@ -105,6 +108,11 @@ bool mv_committed(const struct mv_job *job)
     return atomic_load(&job->fate) == MV_COMMITTED;
 }
 
+bool mv_between_hosts(const struct mv_job *job)
+{
+    return !mv_plan_is_storage(&job->plan);
+}
+
 int64_t mv_now_us(const struct mv_job *job)
 {
     return job->ports->host->now_us(job->ctx);
@@ -139,10 +147,28 @@ int mv_blackout_left_ms(const struct mv_job *job, const char *what, struct drv_e
     return drv_err_hint(err, "allow a longer pause with --max-blackout");
 }
 
+static int find_row(const char *phase, struct drv_err *err)
+{
+    for (unsigned i = 0; i < ROWS; i++)
+        if (!strcmp(table[i]->name, phase) && table[i]->dst_step)
+            return (int)i;
+    return drv_err(err, DRV_EINVAL, "there is no phase \"%.32s\" at a destination", phase);
+}
+
+static json_t *ask_here(struct mv_job *job, const char *phase, const char *step, json_t *args,
+                        struct drv_err *err)
+{
+    DRV_AUTO_JSON json_t *owned = args;
+    int i = find_row(phase, err);
+    return i < 0 ? NULL : table[i]->dst_step(job, step, owned, err);
+}
+
 json_t *mv_ask(struct mv_job *job, const char *phase, const char *step, json_t *args,
                int timeout_ms, struct drv_err *err)
 {
     json_t *ret = NULL;
+    if (!mv_between_hosts(job))
+        return ask_here(job, phase, step, args ? args : json_object(), err);
     if (job->ports->peer->enter(job->ctx, phase, step, args ? args : json_object(), timeout_ms,
                                 &ret, err) < 0)
         return NULL;
@@ -159,7 +185,8 @@ int mv_ask_forward(struct mv_job *job, const char *phase, int timeout_ms, struct
         if (reply)
             return 0;
         // The question about its state also makes the new channel for the next try.
-        bool taken = job->ports->peer->status(job->ctx, word, sizeof word, &ignored) == 0 &&
+        bool taken = mv_between_hosts(job) &&
+                     job->ports->peer->status(job->ctx, word, sizeof word, &ignored) == 0 &&
                      !strcmp(word, "taken");
         if (taken && (why.code == DRV_ESTATE || why.code == DRV_ENOTFOUND))
             return 0; // it lost the channel, or was started anew, and ended the move alone
@@ -213,6 +240,12 @@ static int run_row(struct mv_job *job, unsigned i, struct drv_err *err)
     return rc;
 }
 
+static int undo_at_destination(struct mv_job *job, const struct mv_phase *row, struct drv_err *err)
+{
+    return mv_between_hosts(job) ? job->ports->peer->undo(job->ctx, row->name, err)
+                                 : row->dst_undo(job, err);
+}
+
 // Undo rows [0..last] in reverse. Everything is tried; what failed is in the journal. Ends early
 // when a row finds that the destination holds the VM (mv_committed).
 static bool undo_rows(struct mv_job *job, unsigned last)
@@ -220,7 +253,8 @@ static bool undo_rows(struct mv_job *job, unsigned last)
     bool clean = true;
     for (unsigned i = last + 1; i-- > 0 && !mv_committed(job);) {
         const struct mv_phase *row = table[i];
-        if (!(job->begun_rows & (1u << i)) || (!row->src_undo && !row->dst_undo))
+        if (!(job->begun_rows & (1u << i)) || (!row->src_undo && !row->dst_undo) ||
+            (row->undoes && !row->undoes(job)))
             continue;
         struct drv_err ignored = DRV_ERR_INIT, why = DRV_ERR_INIT, peer = DRV_ERR_INIT;
         job->ports->journal->phase_begin(job->ctx, row->name, true, &ignored);
@@ -228,10 +262,12 @@ static bool undo_rows(struct mv_job *job, unsigned last)
         clean = clean && rc == 0;
         // That the destination could not be told only goes into the journal: without a channel it
         // abandons by itself.
-        if (row->dst_undo && !mv_committed(job) &&
-            job->ports->peer->undo(job->ctx, row->name, &peer) < 0 && rc == 0) {
-            why = peer;
-            rc = drv_err_prefix(&why, "at the destination");
+        if (row->dst_undo && !mv_committed(job) && undo_at_destination(job, row, &peer) < 0) {
+            clean = clean && mv_between_hosts(job);
+            if (rc == 0) {
+                why = peer;
+                rc = drv_err_prefix(&why, "at the destination");
+            }
         }
         job->ports->journal->phase_end(job->ctx, row->name, true, rc < 0 ? &why : NULL, &ignored);
     }
@@ -313,14 +349,6 @@ enum mv_result mv_job_recover(struct mv_job *job, bool released, struct drv_err 
 }
 
 // --- destination ---
-
-static int find_row(const char *phase, struct drv_err *err)
-{
-    for (unsigned i = 0; i < ROWS; i++)
-        if (!strcmp(table[i]->name, phase) && table[i]->dst_step)
-            return (int)i;
-    return drv_err(err, DRV_EINVAL, "there is no phase \"%.32s\" at a destination", phase);
-}
 
 // Phases come in the table's order, whatever a peer sends: before the commit each one needs the
 // one before it, nothing begins after an undo, and only the commit opens verify and finish.

@@ -16,6 +16,11 @@ struct scene {
     struct drv_findings *out;
 };
 
+static bool between_hosts(const struct scene *s)
+{
+    return !mv_plan_is_storage(s->plan);
+}
+
 static void passed(struct scene *s, const char *id, const char *host, const char *text)
 {
     drv_finding_add_as(s->out, DRV_SEV_OK, id, host, "%s", text);
@@ -56,7 +61,7 @@ static void vm_state(struct scene *s)
     if (f->host_device[0])
         drv_finding_add(s->out, "G01", f->host, "VM %s uses the host device %s", vm,
                         f->host_device);
-    if (!strcmp(s->plan->def.graphics, "vnc"))
+    if (between_hosts(s) && !strcmp(s->plan->def.graphics, "vnc"))
         drv_finding_add(s->out, "G05", f->host,
                         "open displays of VM %s are cut: its display will be on %s", vm,
                         s->plan->to);
@@ -113,6 +118,16 @@ static void cdroms(struct scene *s)
 
 // --- settings and slots ---
 
+static void slots(struct scene *s)
+{
+    for (int side = between_hosts(s) ? 0 : 1; side < 2; side++) {
+        const struct mv_facts *f = side ? s->dst : s->src;
+        if (f->slots_used >= f->slots_max)
+            drv_finding_add(s->out, "R03", f->host, "%s has all %u move slots in use", f->host,
+                            f->slots_max);
+    }
+}
+
 static void settings(struct scene *s)
 {
     const struct mv_facts *a = s->src, *b = s->dst;
@@ -125,12 +140,6 @@ static void settings(struct scene *s)
         drv_finding_fix(s->out, "an administrator: drover -H %s host set receive=on", b->host);
     } else {
         passed(s, "R01", b->host, "the destination receives moves");
-    }
-    for (int side = 0; side < 2; side++) {
-        const struct mv_facts *f = side ? b : a;
-        if (f->slots_used >= f->slots_max)
-            drv_finding_add(s->out, "R03", f->host, "%s has all %u move slots in use", f->host,
-                            f->slots_max);
     }
 }
 
@@ -203,6 +212,14 @@ static void space(struct scene *s, const struct mv_store_fact *f)
         passed(s, "S03", s->dst->host, "enough free space in the store");
 }
 
+static void nothing_to_do(struct scene *s)
+{
+    if (between_hosts(s) || mv_plan_moves_disks(s->plan))
+        return;
+    drv_finding_add(s->out, "S16", s->src->host, "the disks of %s lie where they shall go already",
+                    s->plan->def.name);
+}
+
 static void stores(struct scene *s)
 {
     for (unsigned i = 0; i < s->plan->n_disks; i++) {
@@ -213,7 +230,7 @@ static void stores(struct scene *s)
         if (!seen)
             one_store(s, d->to.store, d->to_url[0] ? d->to_url : NULL);
         const struct mv_store_fact *f = store_fact(s->dst, d->to.store);
-        if (!d->moves && f && f->url[0] && !f->is_smb)
+        if (between_hosts(s) && !d->moves && f && f->url[0] && !f->is_smb)
             drv_finding_add(s->out, "S04", s->dst->host,
                             "disk %s lies on the local store \"%s\" and cannot stay there", d->id,
                             d->from.store);
@@ -248,7 +265,7 @@ static void stores(struct scene *s)
 static void arbiter(struct scene *s)
 {
     const struct mv_facts *sides[] = {s->src, s->dst};
-    for (int i = 0; i < 2; i++) {
+    for (int i = between_hosts(s) ? 0 : 1; i < 2; i++) {
         const struct mv_facts *f = sides[i];
         if (!f->arbiter_url[0])
             drv_finding_add(s->out, "S05", f->host, "%s has no arbiter set", f->host);
@@ -336,8 +353,15 @@ void mv_judge(const struct mv_plan *plan, const struct mv_facts *src, const stru
     source_disks(&s);
     if (!dst)
         return;
-    static void (*const rules[])(struct scene *) = {
-        settings, ram_size, machine, cdroms, stores, arbiter, networks, encryption, clock_skew};
+    static const struct {
+        void (*rule)(struct scene *s);
+        bool storage; // of a storage move, too
+    } rules[] = {
+        {settings, false}, {slots, true},       {ram_size, false},   {machine, false},
+        {cdroms, false},   {stores, true},      {arbiter, true},     {nothing_to_do, true},
+        {networks, false}, {encryption, false}, {clock_skew, false},
+    };
     for (size_t i = 0; i < DRV_ARRAY_LEN(rules); i++)
-        rules[i](&s);
+        if (rules[i].storage || between_hosts(&s))
+            rules[i].rule(&s);
 }

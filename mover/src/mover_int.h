@@ -47,6 +47,7 @@ struct mv_job {
 struct mv_phase {
     const char *name;
     bool (*applies)(const struct mv_job *job); // NULL = always
+    bool (*undoes)(const struct mv_job *job);  // is there anything to undo; NULL = always
     int (*src_start)(struct mv_job *job, struct drv_err *err);
     int (*src_undo)(struct mv_job *job, struct drv_err *err); // NULL = nothing to undo
     json_t *(*dst_step)(struct mv_job *job, const char *step, const json_t *args,
@@ -61,11 +62,13 @@ extern const struct mv_phase mv_phase_check, mv_phase_reserve, mv_phase_prepare,
 // -1 DRV_ECANCELLED when a person asked to cancel.
 int mv_check_cancel(struct mv_job *job, struct drv_err *err);
 bool mv_committed(const struct mv_job *job);
+bool mv_between_hosts(const struct mv_job *job); // as opposed to a storage move
 void mv_publish(struct mv_job *job);
 int64_t mv_now_us(const struct mv_job *job);
 // Say why the move waits and pause, longer each time (0.2 s to 5 s). *io_ms: 0 before the first.
 void mv_back_off(struct mv_job *job, int *io_ms, const struct drv_err *why);
-// Ask the destination; NULL + err. args stolen, NULL allowed.
+// Ask the destination; NULL + err. args stolen, NULL allowed. In a storage move this job is the
+// destination as well.
 json_t *mv_ask(struct mv_job *job, const char *phase, const char *step, json_t *args,
                int timeout_ms, struct drv_err *err);
 // After the commit: ask until the destination answers, on new channels too; gives up after a

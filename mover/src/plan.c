@@ -6,6 +6,11 @@
 
 enum { MAX_KEEP_S = 10 * 366 * 86400 };
 
+bool mv_plan_is_storage(const struct mv_plan *p)
+{
+    return !strcmp(p->from, p->to);
+}
+
 bool mv_plan_moves_disks(const struct mv_plan *p)
 {
     for (unsigned i = 0; i < p->n_disks; i++)

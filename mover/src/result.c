@@ -19,6 +19,11 @@ static json_t *text(const char *s)
     return json_string(plain);
 }
 
+static const char *kind(const struct mv_job *job)
+{
+    return mv_between_hosts(job) ? "move" : "storage";
+}
+
 json_t *mv_progress_to_json(const struct mv_job *job, const struct mv_progress *p)
 {
     json_t *disks = json_array();
@@ -35,15 +40,15 @@ json_t *mv_progress_to_json(const struct mv_job *job, const struct mv_progress *
         "transferred_bytes", (json_int_t)m->transferred_bytes, "rate_bps", (json_int_t)m->rate_bps,
         "dirty_rate_bps", (json_int_t)m->dirty_rate_bps, "expected_blackout_ms",
         (json_int_t)m->expected_downtime_ms);
-    return json_pack("{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:b, s:o, s:o, s:o, s:I, "
-                     "s:I}",
-                     "schema", 1, "event", "move", "move", job->plan.move, "vm", job->plan.def.name,
-                     "from", job->plan.from, "to", job->plan.to, "phase", p->phase, "phase_no",
-                     (int)p->phase_no, "phases", (int)p->phases, "state",
-                     p->cancelling ? "cancelling" : "running", "can_cancel", !p->committed,
-                     "waiting", text(p->waiting), "disks", disks, "memory", memory,
-                     "max_blackout_ms", (json_int_t)job->max_blackout_ms, "elapsed_ms",
-                     (json_int_t)p->elapsed_ms);
+    return json_pack(
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:b, s:o, s:o, s:o, s:I, "
+        "s:I}",
+        "schema", 1, "event", "move", "kind", kind(job), "move", job->plan.move, "vm",
+        job->plan.def.name, "from", job->plan.from, "to", job->plan.to, "phase", p->phase,
+        "phase_no", (int)p->phase_no, "phases", (int)p->phases, "state",
+        p->cancelling ? "cancelling" : "running", "can_cancel", !p->committed, "waiting",
+        text(p->waiting), "disks", disks, "memory", memory, "max_blackout_ms",
+        (json_int_t)job->max_blackout_ms, "elapsed_ms", (json_int_t)p->elapsed_ms);
 }
 
 static double ms_between(int64_t from_us, int64_t to_us)
@@ -78,10 +83,11 @@ json_t *mv_job_result(const struct mv_job *job, enum mv_result result, const str
     uint64_t wire_bytes = memory_bytes + job->disk_bytes;
     bool ran_there = t->taken != 0 && t->stopped != 0; // and was measured
     json_t *j = json_pack(
-        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:b, s:o}",
-        "schema", 1, "event", "result", "move", job->plan.move, "vm", job->plan.def.name, "from",
-        job->plan.from, "to", job->plan.to, "state", mv_result_name(result), "total_ms",
-        ms_between(t->begun, mv_now_us(job)), "blackout_ms",
+        "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:f, s:o, s:o, s:f, s:I, s:I, s:I, s:I, s:b, "
+        "s:o}",
+        "schema", 1, "event", "result", "kind", kind(job), "move", job->plan.move, "vm",
+        job->plan.def.name, "from", job->plan.from, "to", job->plan.to, "state",
+        mv_result_name(result), "total_ms", ms_between(t->begun, mv_now_us(job)), "blackout_ms",
         ran_there ? json_real(ms_between(t->stopped, t->taken)) : json_null(), "blackout_parts_ms",
         ran_there ? parts(job) : json_null(), "predicted_blackout_ms", job->predicted_ms,
         "memory_bytes", (json_int_t)memory_bytes, "disk_bytes", (json_int_t)job->disk_bytes,

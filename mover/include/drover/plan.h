@@ -35,6 +35,8 @@ struct mv_plan {
     bool encrypt;
 };
 
+// A storage move: the VM stays on its host, some of its disks go to another store.
+bool mv_plan_is_storage(const struct mv_plan *p);
 bool mv_plan_moves_disks(const struct mv_plan *p);
 bool mv_plan_moves_home(const struct mv_plan *p);
 

@@ -2,6 +2,9 @@
 // What a phase may call: function tables that hostagent fills and unit tests fake. The mover
 // includes no QMP, SMB, Kerberos or SQLite header; everything it does to the world passes here.
 //
+// A storage move has one host, whose job calls the source's and the destination's ports alike and
+// never the peer's. Where a port then means something else, it says so.
+//
 // All functions block (with time-outs of their own) and run on the job's thread. `job` is the
 // pointer that mv_job_new() was given. 0 / -1 + err, unless said otherwise.
 #ifndef DROVER_PORTS_H
@@ -77,6 +80,14 @@ struct mv_qemu_ports {
     int (*mirror_abort)(void *job, const struct mv_disk *disk, struct drv_err *err); // idempotent
     int (*mirror_limit)(void *job, const struct mv_disk *disk, uint64_t bandwidth_bps,
                         struct drv_err *err);
+    // Storage move: pause the guest, let every mirror catch up, flush the targets. When it returns
+    // 0 both images of each disk are equal, and durable. On failure the guest may stand still.
+    int (*freeze)(void *job, int timeout_ms, struct drv_err *err);
+    // Storage move: the guest's disk is the mirror's target from now on (job-complete). -1: it may
+    // be all the same; store.take_back finds out.
+    int (*pivot)(void *job, const struct mv_disk *disk, int timeout_ms, struct drv_err *err);
+    // Storage move: does QEMU use the disk's target?
+    int (*is_pivoted)(void *job, const struct mv_disk *disk, bool *ret, struct drv_err *err);
     int (*migrate_start)(void *job, const struct mv_endpoints *to, unsigned downtime_limit_ms,
                          uint64_t bandwidth_bps, struct drv_err *err);
     int (*migrate_limits)(void *job, unsigned downtime_limit_ms, uint64_t bandwidth_bps,
@@ -111,8 +122,9 @@ struct mv_store_ports {
     int (*delete_images)(void *job, struct drv_err *err); // destination: exactly those it created
     int (*open_stores)(void *job,
                        struct drv_err *err); // destination: drover-stores, observing or filling
-    int (*close_stores)(void *job,
-                        struct drv_err *err); // this host's drover-stores of the VM; idempotent
+    // This host's drover-stores of the VM; idempotent. Storage move: those of images that QEMU does
+    // not use (any more).
+    int (*close_stores)(void *job, struct drv_err *err);
     int (*patience)(void *job, int ms, struct drv_err *err); // rule 9; 0 = default
     // Rule 3: drain, flush, record released(move, to) at the same epoch, close images, then the
     // record. *ret_written: the released record may be on disk (also on failure): then only
@@ -124,9 +136,15 @@ struct mv_store_ports {
     int (*take_hold)(void *job, struct drv_err *err);
     // Second half: epoch+1 durable (the commit), promote. A write without an answer is settled by
     // reading (rule 5). 1 = ours; 0 = proven not ours (*err says whose); -1 = cannot be told yet.
+    // Storage move: the same epoch, with the new images.
     int (*take_commit)(void *job, struct drv_err *err);
+    // Storage move, after the pivots: the drover-stores of the new images are promoted in place of
+    // the old ones'.
+    int (*adopt)(void *job, struct drv_err *err);
     // Rules 1 and 5 at the source after release. 1 = the epoch is ours again (resume now);
     // 0 = the destination took it (go forward); -1 = cannot be told yet.
+    // Storage move: end what is left of the mirrors, see which images QEMU has open, and make the
+    // record name those. 1 = the old ones; 0 = a new one among them (go forward).
     int (*take_back)(void *job, struct drv_err *err);
     // Source, after the destination took: delete or keep (rule 10) images and home as the plan
     // says.
@@ -135,7 +153,9 @@ struct mv_store_ports {
 };
 
 struct mv_host_ports {
-    int (*facts)(void *job, struct mv_facts *ret, struct drv_err *err);
+    // source: as the host where the VM runs, else as the one where it will be. They are one in a
+    // storage move.
+    int (*facts)(void *job, bool source, struct mv_facts *ret, struct drv_err *err);
     // Does addr, on the migration network, answer this host at all? Says nothing about a port.
     int (*reach)(void *job, const char *addr, struct drv_err *err);
     int (*reserve)(void *job, struct drv_err *err); // slot, memory, journal row on this host

@@ -59,15 +59,16 @@ static int src_start(struct mv_job *job, struct drv_err *err)
     DRV_AUTO_FREE void *owned = facts;
     struct drv_findings findings = {0};
     int64_t skew_ms = 0;
-    int rc = job->ports->host->facts(job->ctx, &facts[0], err);
+    int rc = job->ports->host->facts(job->ctx, true, &facts[0], err);
     if (rc == 0)
         rc = destination_facts(job, &facts[1], &skew_ms, err);
     if (rc == 0) {
-        ask_network(job, &facts[0], &facts[1]);
+        if (mv_between_hosts(job))
+            ask_network(job, &facts[0], &facts[1]);
         mv_judge(&job->plan, &facts[0], &facts[1], skew_ms, &findings);
         rc = refuse(&findings, err);
     }
-    if (rc == 0)
+    if (rc == 0 && mv_between_hosts(job))
         rc = mv_common_network(&facts[0], &facts[1], job->endpoints.addr);
     drv_findings_done(&findings);
     return rc;
@@ -80,7 +81,7 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
     (void)args;
     struct mv_facts *facts = drv_xcalloc(1, sizeof *facts);
     DRV_AUTO_FREE void *owned = facts;
-    if (job->ports->host->facts(job->ctx, facts, err) < 0)
+    if (job->ports->host->facts(job->ctx, false, facts, err) < 0)
         return NULL;
     return mv_facts_to_json(facts);
 }

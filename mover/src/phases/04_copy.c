@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // copy: disks are mirrored to the destination's NBD exports until they are in sync; they stay in
-// sync until `switch`. Skipped when no disk moves.
+// sync until `switch`, or `take` in a storage move. Skipped when no disk moves.
 #include "../mover_int.h"
 
 enum { POLL_MS = 200, STALL_MS = 20000 };
@@ -77,9 +77,12 @@ static int wait_ready(struct mv_job *job, uint64_t limit, struct drv_err *err)
             last = done_bytes(job);
             last_change_us = mv_now_us(job);
         } else if (mv_now_us(job) - last_change_us >= STALL_MS * 1000LL) {
-            drv_err(err, DRV_ETIMEDOUT, "copying disks to %s made no progress for %d s",
-                    job->plan.to, STALL_MS / 1000);
-            return drv_err_hint(err, "check the migration network between the hosts");
+            drv_err(err, DRV_ETIMEDOUT, "copying disks%s%s made no progress for %d s",
+                    mv_between_hosts(job) ? " to " : "", mv_between_hosts(job) ? job->plan.to : "",
+                    STALL_MS / 1000);
+            return drv_err_hint(err, mv_between_hosts(job)
+                                         ? "check the migration network between the hosts"
+                                         : "check the stores and the network to them");
         }
         if (limit != job->bandwidth_bps) {
             limit = job->bandwidth_bps;

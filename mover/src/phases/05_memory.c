@@ -173,5 +173,8 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
     return json_pack("{s:I}", "memory_port", (json_int_t)job->endpoints.memory_port);
 }
 
-const struct mv_phase mv_phase_memory = {
-    .name = "memory", .src_start = src_start, .src_undo = src_undo, .dst_step = dst_step};
+const struct mv_phase mv_phase_memory = {.name = "memory",
+                                         .applies = mv_between_hosts,
+                                         .src_start = src_start,
+                                         .src_undo = src_undo,
+                                         .dst_step = dst_step};

@@ -130,5 +130,8 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
     return json_object();
 }
 
-const struct mv_phase mv_phase_switch = {
-    .name = "switch", .src_start = src_start, .src_undo = src_undo, .dst_step = dst_step};
+const struct mv_phase mv_phase_switch = {.name = "switch",
+                                         .applies = mv_between_hosts,
+                                         .src_start = src_start,
+                                         .src_undo = src_undo,
+                                         .dst_step = dst_step};

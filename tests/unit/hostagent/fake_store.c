@@ -11,11 +11,13 @@
 
 static json_t *status(const struct fake_store *f)
 {
-    return json_pack("{s:i, s:i, s:I, s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:s}", "state",
-                     (int)f->state, "pid", 1, "epoch", (json_int_t)f->epoch, "volume_id", 7,
-                     "file_id", (json_int_t)f->file_id, "size_bytes", 4096, "reads", 0, "writes", 0,
-                     "read_bytes", 0, "write_bytes", 0, "refused_writes", 0, "lost_reason",
-                     f->state == SS_PS_LOST ? "the server is gone" : "");
+    return json_pack("{s:i, s:i, s:I, s:i, s:I, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:b, "
+                     "s:b, s:s}",
+                     "state", (int)f->state, "pid", 1, "epoch", (json_int_t)f->epoch, "volume_id",
+                     7, "file_id", (json_int_t)f->file_id, "size_bytes", 4096, "reads", 0, "writes",
+                     0, "read_bytes", 0, "write_bytes", 0, "refused_writes", 0, "log_bytes", 0,
+                     "replays", 0, "stalled_ms", 0, "guest_paused", f->guest_paused, "attention", 0,
+                     "lost_reason", f->state == SS_PS_LOST ? "the server is gone" : "");
 }
 
 static json_t *no_record(void)

@@ -21,6 +21,7 @@ struct fake_store {
     int listen_fd, fd;
     pthread_t thread;
     enum ss_proc_state state;
+    bool guest_paused;
     uint64_t epoch, file_id;
 };
 

@@ -47,6 +47,37 @@ static void an_edited_definition_is_not_used(void **state)
     ss_store_close(st);
 }
 
+static void two_definitions_of_an_epoch_are_told_apart_by_their_hash(void **state)
+{
+    struct ss_store *st = home_store(*state);
+    struct drv_err err = DRV_ERR_INIT;
+    struct ss_vmdef def = rig_vm("web"), back;
+    char first[65], second[65];
+    assert_int_equal(ha_home_write_epoch(st, "web", &def, 5, first, &err), 0);
+    def.memory_kib *= 2;
+    assert_int_equal(ha_home_write_change(st, "web", &def, 5, second, &err), 0);
+    assert_int_equal(ha_home_read(st, "web", 5, second, &back, &err), 0);
+    assert_int_equal(err.code, DRV_OK);
+    assert_int_equal(back.memory_kib, def.memory_kib);
+    assert_int_equal(ha_home_read(st, "web", 5, first, &back, &err), 0);
+    assert_int_equal(back.memory_kib, def.memory_kib / 2);
+    assert_int_equal(ha_home_prune(st, "web", 5, second, &err), 0);
+    assert_int_equal(ha_home_read(st, "web", 5, second, &back, &err), 0);
+    assert_int_equal(ha_home_read(st, "web", 5, first, &back, &err), -1);
+    ss_store_close(st);
+}
+
+static void the_names_of_definitions_are_known(void **state)
+{
+    (void)state;
+    assert_int_equal(ha_home_epoch_of("vm.12.json"), 12);
+    assert_int_equal(ha_home_epoch_of("vm.12.0123456789abcdef.json"), 12);
+    assert_int_equal(ha_home_epoch_of("vm.json"), 0);
+    assert_int_equal(ha_home_epoch_of("vm.12.0123.json"), 0);
+    assert_int_equal(ha_home_epoch_of("vm.12.json.bak"), 0);
+    assert_int_equal(ha_home_epoch_of("vm.-1.json"), 0);
+}
+
 static void a_definition_with_the_right_hash_must_still_be_one(void **state)
 {
     struct ss_store *st = home_store(*state);
@@ -105,6 +136,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         RIG_TEST(the_definition_that_was_written_is_read_back_by_its_hash),
+        RIG_TEST(two_definitions_of_an_epoch_are_told_apart_by_their_hash),
+        cmocka_unit_test(the_names_of_definitions_are_known),
         RIG_TEST(an_edited_definition_is_not_used),
         RIG_TEST(a_definition_with_the_right_hash_must_still_be_one),
         RIG_TEST(the_view_is_replaced_and_definitions_two_epochs_back_go),

@@ -63,6 +63,31 @@ static void a_request_keeps_what_it_says_and_knows_what_it_does_not_say(void **s
     assert_string_equal(rq.storage, "fast");
 }
 
+static void a_storage_request_names_stores_and_no_host(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *args, *why; // NULL: good
+    } storage_cases[] = {
+        {"{'vm':'web','storage':'fast'}", NULL},
+        {"{'vm':'web','disks':{'disk1':'fast'},'keep_source_s':60}", NULL},
+        {"{'vm':'web'}", "which store"},
+        {"{'vm':'web','to':'hv2','storage':'fast'}", "neither"},
+        {"{'vm':'web','network':{'a':'b'},'storage':'fast'}", "neither"},
+        {"{'storage':'fast'}", "vm"},
+        {"{'vm':'web','storage':'fast','pace':1}", "pace"},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(storage_cases); i++) {
+        DRV_AUTO_JSON json_t *args = rig_json(storage_cases[i].args);
+        struct ha_move_request rq;
+        struct drv_err err = DRV_ERR_INIT;
+        int rc = ha_storage_request_parse(args, &rq, &err);
+        if (storage_cases[i].why ? rc == 0 || !strstr(err.msg, storage_cases[i].why)
+                                 : rc < 0 || !rq.storage_move || rq.to[0])
+            fail_msg("%s: %d %s", storage_cases[i].args, rc, err.msg);
+    }
+}
+
 static void a_short_name_is_completed_by_the_hosts_own_domain(void **state)
 {
     (void)state;
@@ -234,6 +259,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_requests_are_refused_by_name),
         cmocka_unit_test(a_request_keeps_what_it_says_and_knows_what_it_does_not_say),
+        cmocka_unit_test(a_storage_request_names_stores_and_no_host),
         cmocka_unit_test(a_short_name_is_completed_by_the_hosts_own_domain),
         cmocka_unit_test(a_disk_goes_where_it_is_told_and_stays_where_both_hosts_see_it),
         cmocka_unit_test(a_path_that_would_be_too_long_is_refused),

@@ -314,7 +314,8 @@ static void nothing_is_concluded_while_the_record_cannot_be_read(void **state)
 
 // --- rule 3 ---
 
-static void a_release_writes_the_record_then_closes_images_then_the_record(void **state)
+static void
+a_release_settles_images_writes_the_record_then_closes_images_then_the_record(void **state)
 {
     (void)state;
     struct drv_err err = DRV_ERR_INIT;
@@ -322,8 +323,9 @@ static void a_release_writes_the_record_then_closes_images_then_the_record(void 
     run();
     must(ha_owner_release(owner, SS_REC_RELEASED, "hv2.drover.test", MOVE, &written, &err), &err);
     assert_true(written);
-    expect_log("disk0 write_record, disk0 release_image, disk1 release_image, "
-               "disk0 release_record");
+    expect_log(
+        "disk0 settle, disk1 settle, disk0 write_record, disk0 release_image, disk1 release_image, "
+        "disk0 release_record");
     assert_int_equal(fs.record.epoch, 5); // the same: nobody runs it
     assert_int_equal(fs.record.state, SS_REC_RELEASED);
     assert_string_equal(fs.record.to, "hv2.drover.test");
@@ -341,7 +343,8 @@ static void a_stop_names_no_instance(void **state)
     assert_string_equal(fs.record.instance, "");
 }
 
-static void a_refused_release_was_not_written_and_closes_nothing(void **state)
+static void
+a_refused_release_was_not_written_closes_nothing_and_lets_the_guest_write_again(void **state)
 {
     (void)state;
     struct drv_err err = DRV_ERR_INIT;
@@ -351,7 +354,7 @@ static void a_refused_release_was_not_written_and_closes_nothing(void **state)
     assert_int_equal(
         ha_owner_release(owner, SS_REC_RELEASED, "hv2.drover.test", MOVE, &written, &err), -1);
     assert_false(written);
-    expect_log("disk0 write_record");
+    expect_log("disk0 settle, disk1 settle, disk0 write_record, disk0 promote, disk1 promote");
 }
 
 static void a_release_without_an_answer_counts_as_written(void **state)
@@ -364,7 +367,7 @@ static void a_release_without_an_answer_counts_as_written(void **state)
     assert_int_equal(
         ha_owner_release(owner, SS_REC_RELEASED, "hv2.drover.test", MOVE, &written, &err), -1);
     assert_true(written);
-    expect_log("disk0 write_record");
+    expect_log("disk0 settle, disk1 settle, disk0 write_record");
 }
 
 // --- rule 4 ---
@@ -408,6 +411,123 @@ static void another_instance_at_our_epoch_does_not_promote(void **state)
     assert_int_equal(ha_owner_verify(owner, ELSEWHERE, &err), -1);
 }
 
+// --- disks that go to another store while the VM runs ---
+
+#define NEW_IMAGE "44444444-4444-4444-8444-444444444444"
+
+// disk0, whose process holds the record, goes from the arbiter store to the other share.
+static struct ss_vmdef moved(void)
+{
+    struct ss_vmdef next = owner->def;
+    DRV_COPY(next.disks[0].store, "fs2");
+    DRV_COPY(next.disks[0].path, "web2/disk0.qcow2");
+    return next;
+}
+
+static struct ha_owner *targets(const struct ss_vmdef *next)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    char log[1024];
+    fake_store_start(&fs, owner->dir, "disk0-33333333", 300);
+    struct ha_owner *t = ha_owner_targets_attach(owner, next, 1, MOVE, &err);
+    assert_non_null(t);
+    assert_int_equal(t->n, 1);
+    assert_non_null(t->procs[0]);
+    fake_log(&fs, log, sizeof log);
+    return t;
+}
+
+static int change(struct ha_owner *t, const struct ss_vmdef *next, struct drv_err *err)
+{
+    static const char ids[SS_MAX_DISKS][DRV_UUID_LEN] = {NEW_IMAGE};
+    char hash[65];
+    memset(hash, 'b', 64);
+    hash[64] = '\0';
+    drv_err_clear(err);
+    return ha_owner_change(owner, t, next, 1, ids, MOVE, "fs2", "web2", hash, err);
+}
+
+static void the_record_names_new_images_at_the_same_epoch(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    run();
+    struct ss_record before = fs.record;
+    struct ss_vmdef next = moved();
+    struct ha_owner *t = targets(&next);
+    assert_int_equal(change(t, &next, &err), 1);
+    expect_log("disk0 write_record");
+    const struct ss_record *now = &fs.record;
+    assert_int_equal(now->epoch, before.epoch);
+    assert_string_equal(now->instance, INSTANCE);
+    assert_string_equal(now->home_path, "web2");
+    assert_string_not_equal(now->nonce, before.nonce);
+    assert_string_equal(now->images[0].store, "fs2");
+    assert_string_equal(now->images[0].image_id, NEW_IMAGE);
+    assert_int_equal(now->images[0].file_id, 300);
+    for (unsigned i = 1; i < 3; i++)
+        assert_memory_equal(&now->images[i], &before.images[i], sizeof now->images[i]);
+    assert_int_equal(change(t, &next, &err), 1); // it stands
+    expect_log("");
+    ha_owner_free(t);
+}
+
+static void a_change_without_an_answer_is_settled_by_reading(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    run();
+    struct ss_vmdef next = moved();
+    struct ha_owner *t = targets(&next);
+    fake_fault(&fs, "disk0", "write_record", FAKE_REFUSES, "timed-out");
+    assert_int_equal(change(t, &next, &err), -1);
+    assert_int_equal(change(t, &next, &err), 1); // read, and written once more
+    expect_log("disk0 write_record, disk0 read_record, disk0 write_record, disk0 promote, "
+               "disk1 promote");
+    ha_owner_free(t);
+}
+
+static void the_process_that_holds_the_record_keeps_it_when_its_disk_leaves(void **state)
+{
+    struct rig *r = *state;
+    struct drv_err err = DRV_ERR_INIT;
+    run();
+    struct ss_vmdef next = moved();
+    struct ha_owner *t = targets(&next);
+    assert_int_equal(change(t, &next, &err), 1);
+    expect_log("disk0 write_record");
+    must(ha_owner_adopt(owner, t, &next, 1, &err), &err);
+    expect_log("disk1 promote, disk0-33333333 promote");
+    assert_int_equal(t->n, 0);
+    assert_string_equal(owner->names[owner->record_ix], "disk0");
+    must(ha_owner_retire(owner, &err), &err);
+    expect_log("disk0 release_image"); // the image, never the record
+    must(ha_owner_verify(owner, INSTANCE, &err), &err);
+    expect_log("disk0 read_record");
+    assert_false(ha_owner_pauses(owner, owner->record_ix));
+
+    // An agent that starts finds the same.
+    ha_owner_free(owner);
+    owner = ha_owner_attach(&r->ha, &next, &err);
+    assert_non_null(owner);
+    assert_int_equal(owner->n, 3);
+    assert_string_equal(owner->names[owner->record_ix], "disk0");
+    assert_true(owner->image_gone[owner->record_ix]);
+    must(ha_owner_verify(owner, INSTANCE, &err), &err);
+    // And takes none of its own for a target that is to be ended.
+    struct ha_owner *again = ha_owner_targets_attach(owner, &next, 1, MOVE, &err);
+    assert_int_equal(again->n, 0);
+    ha_owner_free(again);
+    ha_owner_free(t);
+
+    bool written = false;
+    char log[1024];
+    fake_log(&fs, log, sizeof log);
+    must(ha_owner_release(owner, SS_REC_STOPPED, "", "", &written, &err), &err);
+    assert_non_null(strstr(fake_log(&fs, log, sizeof log), "disk0-33333333 release_image"));
+    assert_non_null(strstr(log, "disk0 release_record"));
+}
+
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 int main(void)
 {
@@ -424,13 +544,16 @@ int main(void)
         TEST(a_commit_without_an_answer_that_was_not_written_is_written_once_more),
         TEST(a_commit_without_an_answer_is_lost_when_another_host_took_the_epoch),
         TEST(nothing_is_concluded_while_the_record_cannot_be_read),
-        TEST(a_release_writes_the_record_then_closes_images_then_the_record),
+        TEST(a_release_settles_images_writes_the_record_then_closes_images_then_the_record),
         TEST(a_stop_names_no_instance),
-        TEST(a_refused_release_was_not_written_and_closes_nothing),
+        TEST(a_refused_release_was_not_written_closes_nothing_and_lets_the_guest_write_again),
         TEST(a_release_without_an_answer_counts_as_written),
         TEST(after_a_loss_images_are_opened_first_and_the_record_last),
         TEST(a_host_that_was_fenced_does_not_promote),
         TEST(another_instance_at_our_epoch_does_not_promote),
+        TEST(the_record_names_new_images_at_the_same_epoch),
+        TEST(a_change_without_an_answer_is_settled_by_reading),
+        TEST(the_process_that_holds_the_record_keeps_it_when_its_disk_leaves),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

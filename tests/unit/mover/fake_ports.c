@@ -722,12 +722,14 @@ static int reach(void *ctx, const char *addr, struct drv_err *err)
     return 0; // what comes of a network that does not answer is test_judge.c's
 }
 
-static int facts(void *ctx, struct mv_facts *ret, struct drv_err *err)
+static int facts(void *ctx, bool source, struct mv_facts *ret, struct drv_err *err)
 {
     struct fake_side *s = ctx;
     ACT(s, "facts", {
         struct timespec now;
         clock_gettime(CLOCK_REALTIME, &now); // the skew is judged by it
+        if (source != (s->me == SRC))
+            fake_bad(s->f, "facts of the wrong side");
         scene_facts(&s->f->plan, s->me == SRC, ret);
         ret->wall_ms = (int64_t)now.tv_sec * 1000;
         if (s->f->spoil)

@@ -422,6 +422,51 @@ static void the_destinations_order_chooses_the_network(void **state)
     assert_int_equal(mv_common_network(&s.src, &s.dst, addr), -1);
 }
 
+// --- storage moves: one host ---
+
+static void nowhere_to_go(struct scene *s)
+{
+    for (unsigned i = 0; i < s->plan.n_disks; i++)
+        s->plan.disks[i].moves = false;
+}
+
+static void a_storage_move_is_judged_by_its_stores_and_its_vm_alone(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *id; // NULL: no finding
+        void (*set)(struct scene *s);
+    } storage_cases[] = {
+        {NULL, no_send},           {NULL, no_receive},      {NULL, no_memory},
+        {NULL, bad_ram},           {NULL, with_display},    {NULL, no_common_network},
+        {NULL, no_machine},        {NULL, clock_error},     {NULL, src_full},
+        {"R03", dst_full},         {"S05", dst_no_arbiter}, {"S06", dst_arbiter_away},
+        {"S01", no_store},         {"S03", no_space},       {"S11", target_exists},
+        {"S12", store_away},       {"S08", snapshots},      {"G02", paused},
+        {"S07", record_elsewhere}, {"A05", user_may_not},   {"S16", nowhere_to_go},
+    };
+    for (size_t c = 0; c < DRV_ARRAY_LEN(storage_cases); c++) {
+        struct scene s;
+        struct drv_findings f = {0};
+        unsigned found = 0;
+        scene_init(&s, true);
+        DRV_COPY(s.plan.to, s.plan.from);
+        for (unsigned i = 0; i < s.plan.n_disks; i++)
+            s.dst.disks[i].accessible = true; // of those that stay
+        storage_cases[c].set(&s);
+        judge(&s, &f);
+        for (unsigned i = 0; i < f.n; i++)
+            if (f.list[i].severity != DRV_SEV_OK) {
+                found++;
+                if (!storage_cases[c].id || strcmp(storage_cases[c].id, f.list[i].id) != 0)
+                    fail_msg("case %zu: %s: %s", c, f.list[i].id, f.list[i].text);
+            }
+        if (found != (storage_cases[c].id ? 1 : 0))
+            fail_msg("case %zu: %u findings", c, found);
+        drv_findings_done(&f);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -432,6 +477,7 @@ int main(void)
         cmocka_unit_test(without_a_destination_the_source_alone_is_judged),
         cmocka_unit_test(ram_of_any_size_moves_where_the_bug_is_not),
         cmocka_unit_test(the_destinations_order_chooses_the_network),
+        cmocka_unit_test(a_storage_move_is_judged_by_its_stores_and_its_vm_alone),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
