@@ -5,7 +5,6 @@
 set -u -o pipefail
 
 BUILD=$(readlink -f "${1:?usage: install.sh BUILD_DIR}")
-PLUGIN=$(dirname "$(readlink -f "$0")")/../../smbstore/plugin/plugin.c
 STAGE=$(mktemp -d)
 trap 'rm -rf "$STAGE"' EXIT
 FAILED=0
@@ -23,7 +22,8 @@ PREFIX=$STAGE$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$BUILD/CMakeCache.txt"
 
 # one NAME: the installed file of that name.
 one() { find "$PREFIX" -name "$1" -type f; }
-for name in drover droverd drover-smb drover-store.so drover.1 drover.conf.5 droverd.8 drover-store.8; do
+for name in drover droverd drover-smb drover-store drover.1 drover.conf.5 droverd.8 drover-store.8 \
+    drover-global.conf drover-share.conf; do
     [[ -n $(one "$name") ]] || say "$name is not installed"
 done
 
@@ -32,9 +32,10 @@ DROVERD=$(one droverd)
 printf 'state_dir = /nonexistent/drover\nhost = hv1.example.lan\n' >"$STAGE/drover.conf"
 out=$("$DROVERD" --config="$STAGE/drover.conf" 2>&1) && say "droverd started without its folder"
 [[ $out == *state_dir* ]] || say "the installed droverd does not find its helpers: $out"
-rm "$(one drover-store.so)"
+STORE=$STAGE/drover-store
+mv "$(one drover-store)" "$STORE"
 out=$("$DROVERD" --config="$STAGE/drover.conf" 2>&1)
-[[ $out == *"drover-store.so is neither"* ]] || say "a missing helper is not told: $out"
+[[ $out == *"drover-store is neither"* ]] || say "a missing helper is not told: $out"
 
 # named PAGE NAME...: as an item of a list.
 named() {
@@ -49,8 +50,7 @@ mapfile -t options < <("$DROVERD" --show-config | sed -nE 's/^#?([a-z_]+) *=.*/\
 named drover.conf.5 "${options[@]}"
 mapfile -t options < <("$DROVERD" --help | sed -nE 's/.*--([a-z-]+).*/\1/p')
 named droverd.8 "${options[@]}"
-mapfile -t options < <(sed -n '/^static int config(/,/^}/p' "$PLUGIN" |
-    grep -oE 'strcmp\(key, "[a-z_]+"|text_keys\[\] = .*' | grep -oE '"[a-z_]+"' | tr -d '"')
+mapfile -t options < <("$STORE" --help | sed -nE 's/.*--([a-z-]+).*/\1/p')
 named drover-store.8 "${options[@]}"
 
 if command -v groff >/dev/null; then
