@@ -58,10 +58,8 @@ frames() {
 
 # writes: "TIME ADDRESS" of each write to the image on the share, in order, µs.
 writes() {
-    local time rest
-    grep -F "/$VM/disk0." "$LAB/log/audit.log" | grep -E '\|pwrite(_send)?\|ok\|' | while read -r time rest; do
-        echo "$(date -d "$time" +%s%6N) $(cut -d'|' -f2 <<<"$rest")"
-    done
+    grep -F "/$VM/disk0." "$LAB/log/audit.log" | grep -E '\|pwrite(_send)?\|ok\|' >"$WORK/audit"
+    paste -d' ' <(cut -d' ' -f1 "$WORK/audit" | date -f - +%s%6N) <(cut -d'|' -f2 "$WORK/audit")
 }
 
 # changes: how often the second field changes, of lines on stdin.

@@ -9,9 +9,10 @@
 
 static const char *const usage =
     "usage: storectl DIR NAME COMMAND [ARG]\n"
-    "start KEY=VALUE…: plugin ccache image record export qmp stall guards\n"
+    "start KEY=VALUE…: program keytab principal ccache image export record holds qmp stall guards "
+    "after-crash\n"
     "status · hold-record [create] · hold-image · read · write STATE EPOCH VM · promote EPOCH · "
-    "fill\n"
+    "fill · settle\n"
     "release-image · release-record · drop · reopen MS · patience MS · quit [force]\n";
 
 static const char *const state_names[] = {"observing", "held", "promoted", "released", "lost"};
@@ -33,14 +34,18 @@ static uint64_t number(const char *text)
 
 static int start(const char *dir, const char *name, char **args, struct drv_err *err)
 {
+    const char *holds = value_of(args, "holds"); // the record; yes unless 0
     struct ss_proc_spec s = {
-        .nbdkit = "nbdkit",
-        .plugin = value_of(args, "plugin"),
+        .program = value_of(args, "program"),
         .dir = dir,
         .name = name,
+        .keytab = value_of(args, "keytab"),
+        .principal = value_of(args, "principal"),
         .ccache = value_of(args, "ccache"),
         .image_url = value_of(args, "image"),
         .record_url = value_of(args, "record"),
+        .holds_record = !holds || number(holds) != 0,
+        .after_crash = number(value_of(args, "after-crash")) != 0,
         .export_bytes = number(value_of(args, "export")),
         .qmp_path = value_of(args, "qmp"),
         .stall_deadline_s = (unsigned)number(value_of(args, "stall")),
@@ -57,9 +62,11 @@ static int status(struct ss_proc *p, struct drv_err *err)
     if (ss_proc_status(p, &s, err) < 0)
         return -1;
     printf("state=%s pid=%d epoch=%" PRIu64 " volume=%" PRIu64 " file=%" PRIu64 " size=%" PRIu64
-           " reads=%" PRIu64 " writes=%" PRIu64 " refused=%" PRIu64 " reason=%s\n",
+           " reads=%" PRIu64 " writes=%" PRIu64 " refused=%" PRIu64 " log=%" PRIu64
+           " replays=%u stalled=%lld paused=%d attention=%d reason=%s\n",
            state_names[s.state], (int)s.pid, s.epoch, s.volume_id, s.file_id, s.size_bytes, s.reads,
-           s.writes, s.refused_writes, s.lost_reason);
+           s.writes, s.refused_writes, s.log_bytes, s.replays, (long long)s.stalled_ms,
+           s.guest_paused, s.attention, s.lost_reason);
     return 0;
 }
 
@@ -113,6 +120,8 @@ static int command(struct ss_proc *p, const char *what, char **args, struct drv_
         return ss_proc_promote(p, number(args[0]), err);
     if (!strcmp(what, "fill"))
         return ss_proc_fill(p, err);
+    if (!strcmp(what, "settle"))
+        return ss_proc_settle(p, err);
     if (!strcmp(what, "release-image"))
         return ss_proc_release_image(p, err);
     if (!strcmp(what, "release-record"))
