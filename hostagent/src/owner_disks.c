@@ -7,21 +7,20 @@
 // image's process cannot have the name of the old one's. So <dir>/stores.json tells. It is written
 // before a process is started and after one has ended.
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "agent.h"
+#include "json_file.h"
 
 enum { SCHEMA = 1, FILE_MAX_BYTES = 64 * 1024 };
 
 // --- stores.json ---
 
-static void file_path(const struct ha_owner *o, const char *suffix, char out[PATH_MAX])
+static void file_path(const struct ha_owner *o, char out[PATH_MAX])
 {
-    snprintf(out, PATH_MAX, "%s/stores.json%s", o->dir, suffix);
+    snprintf(out, PATH_MAX, "%s/stores.json", o->dir);
 }
 
 static json_t *encode(const struct ha_owner *o)
@@ -40,28 +39,17 @@ static json_t *encode(const struct ha_owner *o)
 
 int ha_owner_save(const struct ha_owner *o, struct drv_err *err)
 {
-    char path[PATH_MAX], temp[PATH_MAX];
-    file_path(o, "", path);
-    file_path(o, ".new", temp);
+    char path[PATH_MAX];
+    file_path(o, path);
     DRV_AUTO_JSON json_t *j = encode(o);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    DRV_AUTO_FILE FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!f)
-        return drv_err_os(err, errno, "cannot create %s", temp);
-    // No fsync: after a crash of the host there are no processes to find.
-    if (json_dumpf(j, f, JSON_INDENT(1)) < 0 || fflush(f) != 0 || rename(temp, path) < 0) {
-        drv_err_os(err, errno, "cannot write %s", path);
-        unlink(temp);
-        return -1;
-    }
-    return 0;
+    return ha_json_save(path, j, err);
 }
 
 void ha_owner_forget(const struct ha_owner *o)
 {
     char path[PATH_MAX];
-    file_path(o, "", path);
-    unlink(path);
+    file_path(o, path);
+    ha_json_remove(path);
 }
 
 static int disk_index(const struct ss_vmdef *def, const char *id)
@@ -102,15 +90,12 @@ int ha_owner_load(struct ha_owner *o, struct drv_err *err)
     json_t *procs, *others, *one;
     size_t k;
     json_error_t why;
-    file_path(o, "", path);
-    DRV_AUTO_FILE FILE *f = fopen(path, "re");
-    if (!f)
-        return drv_err_os(err, errno, "%s", path);
-    DRV_AUTO_FREE char *text = drv_xcalloc(1, FILE_MAX_BYTES);
-    DRV_AUTO_JSON json_t *j =
-        json_loadb(text, fread(text, 1, FILE_MAX_BYTES, f), JSON_REJECT_DUPLICATES, &why);
-    if (!j || json_unpack_ex(j, &why, JSON_STRICT, "{s:i, s:o, s:o}", "schema", &schema,
-                             "processes", &procs, "others", &others) < 0)
+    file_path(o, path);
+    DRV_AUTO_JSON json_t *j = ha_json_load(path, FILE_MAX_BYTES, err);
+    if (!j)
+        return -1;
+    if (json_unpack_ex(j, &why, JSON_STRICT, "{s:i, s:o, s:o}", "schema", &schema, "processes",
+                       &procs, "others", &others) < 0)
         return drv_err(err, DRV_EINVAL, "%s: %s", path, why.text);
     o->record_ix = UINT_MAX;
     json_array_foreach(procs, k, one)

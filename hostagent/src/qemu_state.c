@@ -2,18 +2,17 @@
 // state.json: see qemu_state.h.
 #include "qemu_state.h"
 
-#include <errno.h>
-#include <fcntl.h>
+#include "json_file.h"
+
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { SCHEMA = 1, STATE_MAX_BYTES = 512 * 1024 };
 
-static void file_path(const char *dir, const char *suffix, char out[PATH_MAX])
+static void file_path(const char *dir, char out[PATH_MAX])
 {
-    snprintf(out, PATH_MAX, "%s/state.json%s", dir, suffix);
+    snprintf(out, PATH_MAX, "%s/state.json", dir);
 }
 
 // --- writing ---
@@ -34,42 +33,15 @@ static json_t *encode(const struct ha_qemu *h)
 
 int ha_state_write(const struct ha_qemu *h, struct drv_err *err)
 {
-    char path[PATH_MAX], temp[PATH_MAX];
-    file_path(h->dir, "", path);
-    file_path(h->dir, ".new", temp);
+    char path[PATH_MAX];
+    file_path(h->dir, path);
     DRV_AUTO_JSON json_t *j = encode(h);
     if (!j)
         return drv_err(err, DRV_EINTERNAL, "cannot encode %s", path);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    DRV_AUTO_FILE FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!f)
-        return drv_err_os(err, errno, "cannot create %s", temp);
-    // No fsync: after a crash of the host there is no QEMU to find.
-    if (json_dumpf(j, f, JSON_INDENT(1)) < 0 || fflush(f) != 0 || rename(temp, path) < 0) {
-        drv_err_os(err, errno, "cannot write %s", path);
-        unlink(temp);
-        return -1;
-    }
-    return 0;
+    return ha_json_save(path, j, err);
 }
 
 // --- reading ---
-
-static json_t *load(const char *path, struct drv_err *err)
-{
-    DRV_AUTO_FILE FILE *f = fopen(path, "re");
-    if (!f) {
-        drv_err_os(err, errno, "%s", path);
-        return NULL;
-    }
-    DRV_AUTO_FREE char *text = drv_xcalloc(1, STATE_MAX_BYTES);
-    size_t n = fread(text, 1, STATE_MAX_BYTES, f);
-    json_error_t why;
-    json_t *j = json_loadb(text, n, JSON_REJECT_DUPLICATES, &why);
-    if (!j)
-        drv_err(err, DRV_EINVAL, "%s: %s", path, why.text);
-    return j;
-}
 
 static int decode(json_t *j, struct ha_qemu *h, struct drv_err *err)
 {
@@ -100,8 +72,8 @@ static int decode(json_t *j, struct ha_qemu *h, struct drv_err *err)
 struct ha_qemu *ha_state_read(const char *dir, struct drv_err *err)
 {
     char path[PATH_MAX];
-    file_path(dir, "", path);
-    DRV_AUTO_JSON json_t *j = load(path, err);
+    file_path(dir, path);
+    DRV_AUTO_JSON json_t *j = ha_json_load(path, STATE_MAX_BYTES, err);
     if (!j)
         return NULL;
     struct ha_qemu *h = drv_xcalloc(1, sizeof *h);
@@ -117,8 +89,6 @@ struct ha_qemu *ha_state_read(const char *dir, struct drv_err *err)
 void ha_state_remove(const char *dir)
 {
     char path[PATH_MAX];
-    file_path(dir, "", path);
-    unlink(path);
-    file_path(dir, ".new", path);
-    unlink(path);
+    file_path(dir, path);
+    ha_json_remove(path);
 }
