@@ -101,20 +101,22 @@ static bool pauses(struct ha_owner *o)
 
 // What the processes say of the store, in one look at each.
 struct look {
-    bool dead, back;
+    bool dead, lost, back;
     int64_t stalled_ms;
 };
 
 static struct look look_at(struct ha_owner *o)
 {
-    struct look l = {false, false, 0};
+    struct look l = {0};
     for (unsigned i = 0; i < o->n; i++) {
         struct ss_proc_status st;
         struct drv_err err = DRV_ERR_INIT;
         if (ha_owner_status(o, i, &st, &err) < 0) {
             l.dead |= err.code == DRV_EUNREACHABLE;
+            l.lost = true;
             continue;
         }
+        l.lost |= st.state == SS_PS_LOST;
         l.back |= st.state == SS_PS_HELD && st.guest_paused;
         if (st.stalled_ms > l.stalled_ms)
             l.stalled_ms = st.stalled_ms;
@@ -151,7 +153,7 @@ static void watch(void *arg)
     struct look l = look_at(run->owner);
     if (l.dead)
         revive(vm);
-    else if (ha_owner_lost(run->owner, lost, sizeof lost))
+    else if (l.lost && ha_owner_lost(run->owner, lost, sizeof lost))
         pauses(run->owner) ? say_why(vm, lost) : revive(vm);
     else if (l.back)
         go_on(vm);
