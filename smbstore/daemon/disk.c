@@ -16,6 +16,11 @@ bool disk_changes(const struct nbd_request *r)
     return r->op == NBD_OP_WRITE || r->op == NBD_OP_ZERO || r->op == NBD_OP_TRIM;
 }
 
+bool disk_is_lost(uint32_t status)
+{
+    return status == SMB2_S_LOST || status == SMB2_S_BAD_ANSWER;
+}
+
 static struct job *job_new(struct disk *d, struct nbd_request *r)
 {
     struct job *j = d->spare;
@@ -65,7 +70,7 @@ static bool unanswered(struct job *j, uint32_t status)
 {
     struct disk *d = j->disk;
     bool stale = d->failing && !disk_changes(j->nbd);
-    if (status != SMB2_S_LOST && status != SMB2_S_BAD_ANSWER && !stale)
+    if (!disk_is_lost(status) && !stale)
         return false;
     j->state = JOB_WAITS;
     if (d->failed)
@@ -419,11 +424,6 @@ void disk_detach(struct disk *d)
 {
     d->conn = d->failing = NULL;
     disk_check_settled(d);
-}
-
-bool disk_attached(const struct disk *d)
-{
-    return d->conn != NULL;
 }
 
 void disk_set_writable(struct disk *d, bool writable)

@@ -64,7 +64,6 @@ void disk_set_size(struct disk *d, uint64_t export_bytes, uint64_t file_bytes);
 void disk_attach(struct disk *d, struct smb2_conn *c, const struct smb2_fid *f);
 // The connection is gone, or the handle is about to be closed or exchanged: requests wait.
 void disk_detach(struct disk *d);
-bool disk_attached(const struct disk *d);
 void disk_set_writable(struct disk *d, bool writable); // else writes fail: EPERM
 // Fail everything with EIO, what waits and what comes, until disk_heal().
 void disk_fail(struct disk *d);

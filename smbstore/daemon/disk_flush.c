@@ -25,11 +25,6 @@ static void replay_again(struct disk *d);
 
 // --- flush ---
 
-static bool is_lost(uint32_t status)
-{
-    return status == SMB2_S_LOST || status == SMB2_S_BAD_ANSWER;
-}
-
 static void broken(struct disk *d, uint32_t status)
 {
     disk_fail(d);
@@ -57,7 +52,7 @@ static void flush_done(struct smb2_request *q, uint32_t status)
 {
     struct disk *d = (struct disk *)((char *)q - offsetof(struct disk, flush));
     d->flush_sent = false;
-    if (is_lost(status)) {
+    if (disk_is_lost(status)) {
         d->flush_wanted = true; // of the next handle
         return;
     }
@@ -172,7 +167,7 @@ static void replay_over(struct disk *d)
 static void replay_flush_done(struct smb2_request *q, uint32_t status)
 {
     struct disk *d = (struct disk *)((char *)q - offsetof(struct disk, rep.flush));
-    if (status != SMB2_OK && !is_lost(status) && !d->rep.last) {
+    if (status != SMB2_OK && !disk_is_lost(status) && !d->rep.last) {
         start_replay(d, true);
         return;
     }
@@ -268,7 +263,7 @@ void disk_replay(struct disk *d, struct smb2_conn *c, const struct smb2_fid *f, 
 static void replayed_again(void *arg, uint32_t status)
 {
     struct disk *d = arg;
-    if (is_lost(status))
+    if (disk_is_lost(status))
         return; // the owner was told by the connection
     if (status != SMB2_OK) {
         broken(d, status);

@@ -75,6 +75,7 @@ struct disk {
 void disk_start_all(struct disk *d);
 void disk_finish(struct job *j, int errnum); // answers; j is gone
 bool disk_changes(const struct nbd_request *r);
+bool disk_is_lost(uint32_t status); // no answer came: it will be asked again
 
 // --- disk_flush.c ---
 void disk_flush_now(struct disk *d);     // if one is wanted and none under way

@@ -158,15 +158,20 @@ void ds_observe_again(struct ds_store *st)
     st->next_reopen_log_ms = drv_now_ms() + LOG_EVERY_MS;
 }
 
-int ds_take_record(struct ds_store *st, struct drv_err *err)
+static int take_record(struct ds_store *st, enum ds_mode mode, struct drv_err *err)
 {
-    if (open_checked(st, st->conf->record_url, DS_HOLD, &st->record_id, &st->record_known,
-                     &st->record, err) < 0)
+    if (open_checked(st, st->conf->record_url, mode, &st->record_id, &st->record_known, &st->record,
+                     err) < 0)
         return -1;
     pthread_mutex_lock(&st->lock);
     st->record_held = true;
     pthread_mutex_unlock(&st->lock);
     return 0;
+}
+
+int ds_take_record(struct ds_store *st, struct drv_err *err)
+{
+    return take_record(st, DS_HOLD, err);
 }
 
 int ds_hold_record(struct ds_store *st, bool create, struct drv_err *err)
@@ -177,13 +182,9 @@ int ds_hold_record(struct ds_store *st, bool create, struct drv_err *err)
         return -1;
     if (st->record && ds_session_ok(st))
         return 0;
-    if (open_checked(st, st->conf->record_url, create ? DS_HOLD_CREATE : DS_HOLD, &st->record_id,
-                     &st->record_known, &st->record, err) < 0)
+    if (take_record(st, create ? DS_HOLD_CREATE : DS_HOLD, err) < 0)
         return -1;
     st->want_record = true;
-    pthread_mutex_lock(&st->lock);
-    st->record_held = true;
-    pthread_mutex_unlock(&st->lock);
     return 0;
 }
 

@@ -75,8 +75,8 @@ void ds_lost(struct ds_store *st, enum ds_loss how, const char *fmt, ...)
     st->attention |= held && how == DS_LOST_ATTENTION;
     st->fenced |= held && how == DS_LOST_FENCED;
     st->recover_wanted = held && !st->attention && !st->fenced;
-    bool worse = held && how != DS_LOST_WAIT &&
-                 !was_fenced; // time will not mend it: the more important reason
+    // What time will not mend is the more important reason, and nothing is worse than fenced.
+    bool worse = held && how != DS_LOST_WAIT && !was_fenced;
     if (news || worse)
         memcpy(st->lost_reason, reason, sizeof reason);
     st->pause_wanted |= pause && st->conf->qmp_path;

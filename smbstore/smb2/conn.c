@@ -247,8 +247,8 @@ void smb2_free(struct smb2_conn *c)
     smb2_enter(c);
     end_quietly(c);
     smb2_setup_free(c);
-    if (c->fd >=
-        0) { // what the server has not read yet must not reach it after a successor's writes
+    // What the server has not read yet must not reach it after a successor's writes.
+    if (c->fd >= 0) {
         struct linger now = {.l_onoff = 1};
         setsockopt(c->fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
     }

@@ -3,6 +3,7 @@
 // another (so nothing is copied only to be encrypted) at 2.2 GB/s where nettle's own makes 0.8, and
 // 4 KiB in 1.8 microseconds against 3.4 (encrypting with AES-128 on one x86-64 machine).
 #include "crypto.h"
+#include "msg_int.h"
 
 #include "drover/util.h"
 #include <gnutls/crypto.h>
@@ -20,28 +21,11 @@ enum {
     AT_SESSION = 44,
     FLAG_ENCRYPTED = 1,
     // SMB2 header, 2.2.1.2
-    HDR_BYTES = 64,
     HDR_AT_COMMAND = 12,
     HDR_AT_FLAGS = 16,
     HDR_AT_MESSAGE_ID = 24,
     HDR_AT_SIGNATURE = 48,
-    HDR_FLAG_RESPONSE = 1,
-    HDR_COMMAND_CANCEL = 12,
 };
-
-static void put_le(uint8_t *p, uint64_t v, unsigned bytes)
-{
-    for (unsigned i = 0; i < bytes; i++)
-        p[i] = (uint8_t)(v >> (8 * i));
-}
-
-static uint64_t get_le(const uint8_t *p, unsigned bytes)
-{
-    uint64_t v = 0;
-    for (unsigned i = bytes; i > 0; i--)
-        v = v << 8 | p[i - 1];
-    return v;
-}
 
 static int failed(struct drv_err *err, int rc, const char *what)
 {
@@ -167,10 +151,10 @@ int smb2_seal(struct smb2_crypt *c, const struct iovec *parts, unsigned n_parts,
         return drv_err(err, DRV_EINTERNAL, "the session's nonces are used up");
     memset(header, 0, SMB2_TRANSFORM_BYTES);
     memcpy(header, "\xFDSMB", 4);
-    put_le(header + AT_NONCE, ++c->nonce, 8);
-    put_le(header + AT_LENGTH, len, 4);
-    put_le(header + AT_FLAGS, FLAG_ENCRYPTED, 2);
-    put_le(header + AT_SESSION, c->session_id, 8);
+    smb2_put64(header + AT_NONCE, ++c->nonce);
+    smb2_put32(header + AT_LENGTH, (uint32_t)len);
+    smb2_put16(header + AT_FLAGS, FLAG_ENCRYPTED);
+    smb2_put64(header + AT_SESSION, c->session_id);
     start(c, header);
     for (unsigned i = 0; i < n_parts; i++) {
         size_t n = parts[i].iov_len;
@@ -186,12 +170,12 @@ int smb2_seal(struct smb2_crypt *c, const struct iovec *parts, unsigned n_parts,
 int smb2_open_begin(struct smb2_crypt *c, const uint8_t header[SMB2_TRANSFORM_BYTES],
                     size_t *ret_len, struct drv_err *err)
 {
-    if (memcmp(header, "\xFDSMB", 4) != 0 || get_le(header + AT_FLAGS, 2) != FLAG_ENCRYPTED)
+    if (memcmp(header, "\xFDSMB", 4) != 0 || smb2_u16(header + AT_FLAGS) != FLAG_ENCRYPTED)
         return drv_err(err, DRV_EPEER, "no encrypted message");
-    if (get_le(header + AT_SESSION, 8) != c->session_id)
+    if (smb2_u64(header + AT_SESSION) != c->session_id)
         return drv_err(err, DRV_EPEER, "an encrypted message of another session");
     memcpy(c->expected, header + AT_SIGNATURE, sizeof c->expected);
-    *ret_len = get_le(header + AT_LENGTH, 4);
+    *ret_len = smb2_u32(header + AT_LENGTH);
     start(c, header);
     return 0;
 }
@@ -257,8 +241,8 @@ static void start_gmac(struct smb2_signer *s, const uint8_t *header)
 {
     uint8_t nonce[NONCE_BYTES] = {0};
     memcpy(nonce, header + HDR_AT_MESSAGE_ID, 8);
-    nonce[8] = (header[HDR_AT_FLAGS] & HDR_FLAG_RESPONSE) |
-               (get_le(header + HDR_AT_COMMAND, 2) == HDR_COMMAND_CANCEL ? 2 : 0);
+    nonce[8] = (header[HDR_AT_FLAGS] & SMB2_F_RESPONSE) |
+               (smb2_u16(header + HDR_AT_COMMAND) == SMB2_CANCEL ? 2 : 0);
     gnutls_cipher_set_iv(s->gmac, nonce, sizeof nonce);
 }
 
@@ -272,7 +256,7 @@ void smb2_sign(struct smb2_signer *s, const struct iovec *parts, unsigned n_part
         start_gmac(s, header);
     add(s, header, HDR_AT_SIGNATURE);
     add(s, zeros, sizeof zeros);
-    add(s, header + HDR_BYTES, parts[0].iov_len - HDR_BYTES);
+    add(s, header + SMB2_HDR_BYTES, parts[0].iov_len - SMB2_HDR_BYTES);
     for (unsigned i = 1; i < n_parts; i++)
         add(s, parts[i].iov_base, parts[i].iov_len);
     if (s->gmac)
@@ -285,7 +269,7 @@ void smb2_sign(struct smb2_signer *s, const struct iovec *parts, unsigned n_part
 bool smb2_verify(struct smb2_signer *s, const struct iovec *parts, unsigned n_parts)
 {
     uint8_t mac[SMB2_SIGNATURE_BYTES];
-    if (parts[0].iov_len < HDR_BYTES)
+    if (parts[0].iov_len < SMB2_HDR_BYTES)
         return false;
     smb2_sign(s, parts, n_parts, mac);
     return gnutls_memcmp(mac, (const uint8_t *)parts[0].iov_base + HDR_AT_SIGNATURE, sizeof mac) ==

@@ -162,9 +162,7 @@ void smb2_setup_sending(struct smb2_conn *c, const uint8_t *msg, size_t len)
 static void send_negotiate(struct smb2_conn *c)
 {
     struct smb2_negotiate *o = &c->offer;
-    bool big = c->cfg.try_aes256;
-    *o = (struct smb2_negotiate){.ciphers = {big ? SMB2_AES256_GCM : SMB2_AES128_GCM,
-                                             big ? SMB2_AES128_GCM : SMB2_AES256_GCM},
+    *o = (struct smb2_negotiate){.ciphers = {SMB2_AES128_GCM, SMB2_AES256_GCM},
                                  .n_ciphers = 2,
                                  .signings = {SMB2_SIGN_GMAC, SMB2_SIGN_CMAC},
                                  .n_signings = 2,

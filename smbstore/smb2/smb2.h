@@ -33,7 +33,6 @@ struct smb2_config {
     const char *share;
     struct smb2_tickets *tickets; // who we are; borrowed, outlives the connection
     bool no_encryption;           // sign only: benches
-    bool try_aes256;              // offer AES-256-GCM first
     int session_ms; // limit for SESSION_SETUP: a stuck predecessor holds it up for ever
 };
 
