@@ -3,7 +3,7 @@
 #include "backend_smb2.h"
 
 #include "drover/store.h"
-#include "smb_wait.h"
+#include "smb_call.h"
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -136,74 +136,10 @@ static bool do_alive(const struct ds_session *s)
 
 // --- files ---
 
-struct file_call {
-    struct smb_wait wait; // first member
-    struct smb2_request smb;
-    struct smb2_conn *conn;
-    const struct smb2_fid *fid;
-    void (*run)(struct file_call *c);
-    void *buf;
-    uint32_t len;
-    uint64_t offset;
-    struct smb2_create how;
-    struct smb2_opened opened;
-    enum smb2_info what;
-    struct smb2_info_reply info;
-};
-
-static void file_done(struct smb2_request *r, uint32_t status)
-{
-    struct file_call *c = (struct file_call *)((char *)r - offsetof(struct file_call, smb));
-    smb_wait_end(&c->wait, status);
-}
-
-static void start_file_call(struct smb_wait *wait)
-{
-    struct file_call *c = (struct file_call *)wait;
-    c->smb.done = file_done;
-    c->run(c);
-}
-
-static uint32_t call(struct ds_session *s, struct file_call *c, void (*run)(struct file_call *c))
+static uint32_t call(struct ds_session *s, struct smb_call *c, void (*run)(struct smb_call *c))
 {
     c->conn = s->conn;
-    c->run = run;
-    return smb_wait_run(conf.loop, &c->wait, start_file_call);
-}
-
-static void run_open(struct file_call *c)
-{
-    smb2_open(c->conn, &c->smb, &c->how, &c->opened);
-}
-
-static void run_close(struct file_call *c)
-{
-    smb2_close(c->conn, &c->smb, c->fid);
-}
-
-static void run_read(struct file_call *c)
-{
-    smb2_read(c->conn, &c->smb, c->fid, c->buf, c->len, c->offset);
-}
-
-static void run_write(struct file_call *c)
-{
-    smb2_write(c->conn, &c->smb, c->fid, c->buf, c->len, c->offset, false);
-}
-
-static void run_flush(struct file_call *c)
-{
-    smb2_flush(c->conn, &c->smb, c->fid);
-}
-
-static void run_query(struct file_call *c)
-{
-    smb2_query(c->conn, &c->smb, c->fid, c->what, &c->info);
-}
-
-static void run_sparse(struct file_call *c)
-{
-    smb2_set_sparse(c->conn, &c->smb, c->fid);
+    return smb_call(conf.loop, c, run);
 }
 
 // DESIGN.md section 3: a holder denies writing (and deleting, and so renaming) to all others; an
@@ -227,8 +163,8 @@ static int do_open(struct ds_session *s, const char *url, enum ds_mode mode, str
     if (ss_url_parse(url, &u, &err) < 0 || strcasecmp(u.server, s->where.server) != 0 ||
         strcasecmp(u.share, s->where.share) != 0)
         return EINVAL;
-    struct file_call c = {.how = how_to_open(u.path, mode)};
-    uint32_t status = call(s, &c, run_open);
+    struct smb_call c = {.how = how_to_open(u.path, mode)};
+    uint32_t status = call(s, &c, smb_call_open);
     if (status != SMB2_OK)
         return smb2_errno(status);
     struct ds_file *f = drv_xcalloc(1, sizeof *f);
@@ -239,8 +175,8 @@ static int do_open(struct ds_session *s, const char *url, enum ds_mode mode, str
                                  .size_bytes = c.opened.size_bytes};
     // Holes are told and made only on files that are marked. A server that knows none goes without.
     if (mode != DS_OBSERVE && !(c.opened.attributes & ATTRIBUTE_SPARSE)) {
-        struct file_call sparse = {.fid = &f->fid};
-        call(s, &sparse, run_sparse);
+        struct smb_call sparse = {.fid = &f->fid};
+        call(s, &sparse, smb_call_sparse);
     }
     *ret = f;
     return 0;
@@ -248,8 +184,8 @@ static int do_open(struct ds_session *s, const char *url, enum ds_mode mode, str
 
 static int do_close(struct ds_session *s, struct ds_file *f)
 {
-    struct file_call c = {.fid = &f->fid};
-    int e = smb2_errno(call(s, &c, run_close));
+    struct smb_call c = {.fid = &f->fid};
+    int e = smb2_errno(call(s, &c, smb_call_close));
     free(f);
     return e;
 }
@@ -257,8 +193,8 @@ static int do_close(struct ds_session *s, struct ds_file *f)
 static int do_read(struct ds_session *s, struct ds_file *f, void *buf, size_t len, uint64_t offset,
                    size_t *ret_len)
 {
-    struct file_call c = {.fid = &f->fid, .buf = buf, .len = (uint32_t)len, .offset = offset};
-    uint32_t status = call(s, &c, run_read);
+    struct smb_call c = {.fid = &f->fid, .buf = buf, .len = (uint32_t)len, .offset = offset};
+    uint32_t status = call(s, &c, smb_call_read);
     *ret_len = status == SMB2_OK ? c.smb.got : 0;
     return status == SMB2_S_END_OF_FILE ? 0 : smb2_errno(status);
 }
@@ -266,22 +202,22 @@ static int do_read(struct ds_session *s, struct ds_file *f, void *buf, size_t le
 static int do_write(struct ds_session *s, struct ds_file *f, const void *buf, size_t len,
                     uint64_t offset)
 {
-    struct file_call c = {
+    struct smb_call c = {
         .fid = &f->fid, .buf = (void *)(uintptr_t)buf, .len = (uint32_t)len, .offset = offset};
-    return smb2_errno(call(s, &c, run_write));
+    return smb2_errno(call(s, &c, smb_call_write));
 }
 
 static int do_flush(struct ds_session *s, struct ds_file *f)
 {
-    struct file_call c = {.fid = &f->fid};
-    return smb2_errno(call(s, &c, run_flush));
+    struct smb_call c = {.fid = &f->fid};
+    return smb2_errno(call(s, &c, smb_call_flush));
 }
 
 static int query(struct ds_session *s, struct ds_file *f, enum smb2_info what,
                  struct smb2_info_reply *ret)
 {
-    struct file_call c = {.fid = &f->fid, .what = what};
-    int e = smb2_errno(call(s, &c, run_query));
+    struct smb_call c = {.fid = &f->fid, .what = what};
+    int e = smb2_errno(call(s, &c, smb_call_query));
     *ret = c.info;
     return e;
 }

@@ -4,7 +4,7 @@
 
 #include "drover/store.h"
 #include "drover/worker.h"
-#include "smb_wait.h"
+#include "smb_call.h"
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,97 +23,11 @@ struct probe {
     json_t *ret;
 };
 
-struct step {
-    struct smb_wait wait; // first member
-    struct smb2_request smb;
-    struct probe *p;
-    void (*run)(struct step *s);
-    struct smb2_opened opened;
-    struct smb2_range ranges[RANGES];
-    uint8_t *buf;
-    uint64_t offset, len;
-    const char *path;
-};
-
-static void step_done(struct smb2_request *r, uint32_t status)
+static uint32_t call(struct probe *p, struct smb_call *c, void (*run)(struct smb_call *c))
 {
-    struct step *s = (struct step *)((char *)r - offsetof(struct step, smb));
-    smb_wait_end(&s->wait, status);
-}
-
-static void step_start(struct smb_wait *w)
-{
-    struct step *s = (struct step *)w;
-    s->smb.done = step_done;
-    s->run(s);
-}
-
-static uint32_t do_step(struct probe *p, struct step *s, void (*run)(struct step *s))
-{
-    s->p = p;
-    s->run = run;
-    return smb_wait_run(p->loop, &s->wait, step_start);
-}
-
-static void connected(void *arg, struct smb2_conn *c, const struct drv_err *err)
-{
-    struct step *s = arg;
-    s->p->conn = c;
-    if (!c)
-        s->p->err = *err;
-    smb_wait_end(&s->wait, c ? SMB2_OK : SMB2_S_LOST);
-}
-
-static void run_connect(struct step *s)
-{
-    struct probe *p = s->p;
-    const struct smb2_config cfg = {.server = p->where.server,
-                                    .share = p->where.share,
-                                    .tickets = p->tickets,
-                                    .no_encryption = p->no_encryption};
-    smb2_connect(p->loop, &cfg, NULL, connected, NULL, s);
-}
-
-static void run_create(struct step *s)
-{
-    const struct smb2_create how = {.path = s->path,
-                                    .access = SMB2_READ_DATA | SMB2_WRITE_DATA | SMB2_APPEND_DATA |
-                                              SMB2_READ_ATTRIBUTES | SMB2_WRITE_ATTRIBUTES |
-                                              SMB2_DELETE | SMB2_SYNCHRONIZE,
-                                    .share = SMB2_SHARE_READ,
-                                    .disposition = SMB2_DISP_CREATE,
-                                    .options = SMB2_OPT_NON_DIRECTORY | SMB2_OPT_DELETE_ON_CLOSE};
-    smb2_open(s->p->conn, &s->smb, &how, &s->opened);
-}
-
-static void run_close(struct step *s)
-{
-    smb2_close(s->p->conn, &s->smb, &s->p->fid);
-}
-
-static void run_write(struct step *s)
-{
-    smb2_write(s->p->conn, &s->smb, &s->p->fid, s->buf, (uint32_t)s->len, s->offset, false);
-}
-
-static void run_flush(struct step *s)
-{
-    smb2_flush(s->p->conn, &s->smb, &s->p->fid);
-}
-
-static void run_sparse(struct step *s)
-{
-    smb2_set_sparse(s->p->conn, &s->smb, &s->p->fid);
-}
-
-static void run_zero(struct step *s)
-{
-    smb2_zero(s->p->conn, &s->smb, &s->p->fid, s->offset, s->len);
-}
-
-static void run_ranges(struct step *s)
-{
-    smb2_ranges(s->p->conn, &s->smb, &s->p->fid, s->offset, s->len, s->ranges, RANGES);
+    c->conn = p->conn;
+    c->fid = &p->fid;
+    return smb_call(p->loop, c, run);
 }
 
 // --- what is tried ---
@@ -132,15 +46,16 @@ static int compare(const void *a, const void *b)
 }
 
 // Median microseconds of `run`, after a write when dirty. -1: it failed.
-static int64_t time_of(struct probe *p, struct step *s, bool dirty, void (*run)(struct step *s))
+static int64_t time_of(struct probe *p, struct smb_call *c, bool dirty,
+                       void (*run)(struct smb_call *c))
 {
     int64_t us[ROUNDS];
     for (unsigned i = 0; i < ROUNDS; i++) {
-        s->offset = (uint64_t)(i * 7 % FILE_BLOCKS) * BLOCK;
-        if (dirty && do_step(p, s, run_write) != SMB2_OK)
+        c->offset = (uint64_t)(i * 7 % FILE_BLOCKS) * BLOCK;
+        if (dirty && call(p, c, smb_call_write) != SMB2_OK)
             return -1;
         int64_t start = drv_now_us();
-        if (do_step(p, s, run) != SMB2_OK)
+        if (call(p, c, run) != SMB2_OK)
             return -1;
         us[i] = drv_now_us() - start;
     }
@@ -150,34 +65,28 @@ static int64_t time_of(struct probe *p, struct step *s, bool dirty, void (*run)(
 
 static uint64_t allocated(struct probe *p, bool *ret_known)
 {
-    struct step s = {.offset = 0, .len = FILE_BLOCKS * BLOCK};
+    struct smb2_range ranges[RANGES];
+    struct smb_call c = {
+        .span = (uint64_t)FILE_BLOCKS * BLOCK, .ranges = ranges, .max_ranges = RANGES};
     uint64_t sum = 0;
-    *ret_known = do_step(p, &s, run_ranges) == SMB2_OK;
-    for (uint32_t i = 0; *ret_known && i < s.smb.got; i++)
-        sum += s.ranges[i].len;
+    *ret_known = call(p, &c, smb_call_ranges) == SMB2_OK;
+    for (uint32_t i = 0; *ret_known && i < c.smb.got; i++)
+        sum += ranges[i].len;
     return sum;
 }
 
 static void holes(struct probe *p)
 {
-    struct step s = {.buf = NULL};
+    struct smb_call c = {.buf = NULL};
     bool known = false;
-    bool sparse = do_step(p, &s, run_sparse) == SMB2_OK;
+    bool sparse = call(p, &c, smb_call_sparse) == SMB2_OK;
     uint64_t before = allocated(p, &known);
-    s.offset = 0;
-    s.len = FILE_BLOCKS / 2 * BLOCK;
-    bool zeroed = do_step(p, &s, run_zero) == SMB2_OK;
+    c.span = FILE_BLOCKS / 2 * BLOCK;
+    bool zeroed = call(p, &c, smb_call_zero) == SMB2_OK;
     uint64_t after = allocated(p, &known);
     json_object_set_new(p->ret, "sparse", json_boolean(sparse));
     json_object_set_new(p->ret, "ranges", json_boolean(known));
     json_object_set_new(p->ret, "punch", json_boolean(zeroed && known && after < before));
-}
-
-static const char *cipher_name(uint16_t cipher)
-{
-    return cipher == SMB2_AES128_GCM   ? "AES-128-GCM"
-           : cipher == SMB2_AES256_GCM ? "AES-256-GCM"
-                                       : "";
 }
 
 static int describe(struct probe *p, double flush_ms, double empty_ms)
@@ -186,11 +95,10 @@ static int describe(struct probe *p, double flush_ms, double empty_ms)
     smb2_about(p->conn, &a);
     p->ret =
         json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:I, s:f, s:f}", "dialect", "3.1.1", "encrypted",
-                  cipher_name(a.cipher), "signing",
-                  a.signing == SMB2_SIGN_GMAC ? "AES-128-GMAC" : "AES-128-CMAC", "capabilities",
-                  (json_int_t)a.capabilities, "share_capabilities", (json_int_t)a.tree_capabilities,
-                  "max_read", (json_int_t)a.max_read, "max_write", (json_int_t)a.max_write,
-                  "flush_ms_median", flush_ms, "flush_empty_ms", empty_ms);
+                  smb2_cipher_name(a.cipher), "signing", smb2_signing_name(a.signing),
+                  "capabilities", (json_int_t)a.capabilities, "share_capabilities",
+                  (json_int_t)a.tree_capabilities, "max_read", (json_int_t)a.max_read, "max_write",
+                  (json_int_t)a.max_write, "flush_ms_median", flush_ms, "flush_empty_ms", empty_ms);
     return p->ret ? 0 : drv_err(&p->err, DRV_EINTERNAL, "JSON");
 }
 
@@ -198,12 +106,13 @@ static int try_file(struct probe *p)
 {
     DRV_AUTO_FREE uint8_t *block = drv_xcalloc(FILE_BLOCKS, BLOCK);
     memset(block, 0x5a, (size_t)FILE_BLOCKS * BLOCK);
-    struct step s = {.buf = block, .len = FILE_BLOCKS * BLOCK};
-    uint32_t status = do_step(p, &s, run_write);
+    struct smb_call c = {.buf = block, .len = FILE_BLOCKS * BLOCK};
+    uint32_t status = call(p, &c, smb_call_write);
     if (status != SMB2_OK)
         return failed(p, status, "writing a file of ours");
-    s.len = BLOCK;
-    int64_t flush_us = time_of(p, &s, true, run_flush), empty_us = time_of(p, &s, false, run_flush);
+    c.len = BLOCK;
+    int64_t flush_us = time_of(p, &c, true, smb_call_flush),
+            empty_us = time_of(p, &c, false, smb_call_flush);
     if (flush_us < 0 || empty_us < 0)
         return drv_err(&p->err, DRV_EIO, "the server refused to flush a file of ours");
     if (describe(p, (double)flush_us / 1000, (double)empty_us / 1000) < 0)
@@ -214,15 +123,26 @@ static int try_file(struct probe *p)
 
 static int probe_file(struct probe *p)
 {
-    struct step s = {.path = p->where.path};
-    if (do_step(p, &s, run_connect) != SMB2_OK)
+    const struct smb2_config cfg = {.server = p->where.server,
+                                    .share = p->where.share,
+                                    .tickets = p->tickets,
+                                    .no_encryption = p->no_encryption};
+    struct smb_call c = {.how = {.path = p->where.path,
+                                 .access = SMB2_READ_DATA | SMB2_WRITE_DATA | SMB2_APPEND_DATA |
+                                           SMB2_READ_ATTRIBUTES | SMB2_WRITE_ATTRIBUTES |
+                                           SMB2_DELETE | SMB2_SYNCHRONIZE,
+                                 .share = SMB2_SHARE_READ,
+                                 .disposition = SMB2_DISP_CREATE,
+                                 .options = SMB2_OPT_NON_DIRECTORY | SMB2_OPT_DELETE_ON_CLOSE}};
+    p->conn = smb_call_connect(p->loop, &cfg, &p->err);
+    if (!p->conn)
         return -1;
-    uint32_t status = do_step(p, &s, run_create);
+    uint32_t status = call(p, &c, smb_call_open);
     if (status != SMB2_OK)
         return failed(p, status, "creating a file of ours");
-    p->fid = s.opened.fid;
+    p->fid = c.opened.fid;
     int rc = try_file(p);
-    do_step(p, &s, run_close);
+    call(p, &c, smb_call_close);
     return rc;
 }
 

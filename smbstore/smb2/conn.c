@@ -313,6 +313,18 @@ bool smb2_usable(const struct smb2_conn *c)
     return c && c->state == SMB2_READY;
 }
 
+const char *smb2_cipher_name(uint16_t cipher)
+{
+    return cipher == SMB2_AES128_GCM   ? "AES-128-GCM"
+           : cipher == SMB2_AES256_GCM ? "AES-256-GCM"
+                                       : "";
+}
+
+const char *smb2_signing_name(uint16_t signing)
+{
+    return signing == SMB2_SIGN_GMAC ? "AES-128-GMAC" : "AES-128-CMAC";
+}
+
 void smb2_about(const struct smb2_conn *c, struct smb2_about *ret)
 {
     *ret = (struct smb2_about){

@@ -69,6 +69,8 @@ struct smb2_about {           // what was agreed with the server
     unsigned credits;
 };
 void smb2_about(const struct smb2_conn *c, struct smb2_about *ret);
+const char *smb2_cipher_name(uint16_t cipher); // "AES-128-GCM"; "" = not encrypted
+const char *smb2_signing_name(uint16_t signing);
 
 struct smb2_stats {
     uint64_t requests, bytes_sent, bytes_received, reauthentications;

@@ -11,8 +11,7 @@
 
 #include "drover/store.h"
 #include "drover/util.h"
-#include "smb2.h"
-#include "smb_wait.h"
+#include "smb_call.h"
 
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
 
@@ -29,83 +28,17 @@ static struct {
     struct drv_err err;
 } bridge;
 
-struct call {
-    struct smb_wait wait; // first member
-    struct smb2_request smb;
-    void (*run)(struct call *c);
-    void *buf;
-    uint32_t len;
-    uint64_t offset;
-    bool fua;
-};
-
-static void done(struct smb2_request *r, uint32_t status)
-{
-    struct call *c = (struct call *)((char *)r - offsetof(struct call, smb));
-    smb_wait_end(&c->wait, status);
-}
-
-static void start(struct smb_wait *w)
-{
-    struct call *c = (struct call *)w;
-    c->smb.done = done;
-    c->run(c);
-}
-
-static int call(struct call *c, void (*run)(struct call *c))
+static int call(struct smb_call *c, void (*run)(struct smb_call *c))
 {
     char name[16];
-    c->run = run;
-    uint32_t status = smb_wait_run(bridge.loop, &c->wait, start);
+    c->conn = bridge.conn;
+    c->fid = &bridge.file.fid;
+    uint32_t status = smb_call(bridge.loop, c, run);
     if (status == SMB2_OK)
         return 0;
     nbdkit_error("%s", smb2_status_name(status, name));
     nbdkit_set_error(EIO);
     return -1;
-}
-
-static void connected(void *arg, struct smb2_conn *conn, const struct drv_err *err)
-{
-    struct call *c = arg;
-    bridge.conn = conn;
-    if (!conn)
-        bridge.err = *err;
-    smb_wait_end(&c->wait, conn ? SMB2_OK : SMB2_S_LOST);
-}
-
-static void run_connect(struct call *c)
-{
-    const struct smb2_config cfg = {.server = bridge.where.server,
-                                    .share = bridge.where.share,
-                                    .tickets = bridge.tickets,
-                                    .no_encryption = bridge.no_encryption};
-    smb2_connect(bridge.loop, &cfg, NULL, connected, NULL, c);
-}
-
-static void run_open(struct call *c)
-{
-    const struct smb2_create how = {.path = bridge.where.path,
-                                    .access = SMB2_READ_DATA | SMB2_WRITE_DATA |
-                                              SMB2_READ_ATTRIBUTES | SMB2_SYNCHRONIZE,
-                                    .share = SMB2_SHARE_READ,
-                                    .disposition = SMB2_DISP_OPEN,
-                                    .options = SMB2_OPT_NON_DIRECTORY};
-    smb2_open(bridge.conn, &c->smb, &how, &bridge.file);
-}
-
-static void run_read(struct call *c)
-{
-    smb2_read(bridge.conn, &c->smb, &bridge.file.fid, c->buf, c->len, c->offset);
-}
-
-static void run_write(struct call *c)
-{
-    smb2_write(bridge.conn, &c->smb, &bridge.file.fid, c->buf, c->len, c->offset, c->fua);
-}
-
-static void run_flush(struct call *c)
-{
-    smb2_flush(bridge.conn, &c->smb, &bridge.file.fid);
 }
 
 static void *loop_thread(void *arg)
@@ -133,7 +66,7 @@ static int bridge_config(const char *key, const char *value)
 
 static int bridge_after_fork(void)
 {
-    struct call connecting = {.buf = NULL}, opening = {.buf = NULL};
+    struct smb_call opening = {.buf = NULL};
     bridge.err = (struct drv_err)DRV_ERR_INIT;
     bridge.tickets = smb2_tickets_new(NULL, NULL, &bridge.err);
     if (!bridge.tickets || !bridge.url ||
@@ -145,11 +78,24 @@ static int bridge_after_fork(void)
     if (pthread_create(&bridge.thread, NULL, loop_thread, NULL) != 0)
         return -1;
     pthread_barrier_wait(&bridge.started);
-    if (!bridge.loop || call(&connecting, run_connect) < 0) {
+    const struct smb2_config cfg = {.server = bridge.where.server,
+                                    .share = bridge.where.share,
+                                    .tickets = bridge.tickets,
+                                    .no_encryption = bridge.no_encryption};
+    bridge.conn = bridge.loop ? smb_call_connect(bridge.loop, &cfg, &bridge.err) : NULL;
+    if (!bridge.conn) {
         nbdkit_error("%s", bridge.err.msg);
         return -1;
     }
-    return call(&opening, run_open);
+    opening.how = (struct smb2_create){.path = bridge.where.path,
+                                       .access = SMB2_READ_DATA | SMB2_WRITE_DATA |
+                                                 SMB2_READ_ATTRIBUTES | SMB2_SYNCHRONIZE,
+                                       .share = SMB2_SHARE_READ,
+                                       .disposition = SMB2_DISP_OPEN,
+                                       .options = SMB2_OPT_NON_DIRECTORY};
+    int rc = call(&opening, smb_call_open);
+    bridge.file = opening.opened;
+    return rc;
 }
 
 static void *bridge_open(int readonly)
@@ -173,26 +119,26 @@ static int bridge_can_multi_conn(void *handle)
 static int bridge_pread(void *handle, void *buf, uint32_t len, uint64_t offset, uint32_t flags)
 {
     (void)handle, (void)flags;
-    struct call c = {.buf = buf, .len = len, .offset = offset};
-    return call(&c, run_read);
+    struct smb_call c = {.buf = buf, .len = len, .offset = offset};
+    return call(&c, smb_call_read);
 }
 
 static int bridge_pwrite(void *handle, const void *buf, uint32_t len, uint64_t offset,
                          uint32_t flags)
 {
     (void)handle;
-    struct call c = {.buf = (void *)(uintptr_t)buf,
-                     .len = len,
-                     .offset = offset,
-                     .fua = (flags & NBDKIT_FLAG_FUA) != 0};
-    return call(&c, run_write);
+    struct smb_call c = {.buf = (void *)(uintptr_t)buf,
+                         .len = len,
+                         .offset = offset,
+                         .write_through = (flags & NBDKIT_FLAG_FUA) != 0};
+    return call(&c, smb_call_write);
 }
 
 static int bridge_flush(void *handle, uint32_t flags)
 {
     (void)handle, (void)flags;
-    struct call c = {.buf = NULL};
-    return call(&c, run_flush);
+    struct smb_call c = {.buf = NULL};
+    return call(&c, smb_call_flush);
 }
 
 static struct nbdkit_plugin plugin = {
