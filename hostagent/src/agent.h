@@ -171,7 +171,8 @@ struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool inco
 // --- home.c: the VM's home folder ---
 // vm.<epoch>.json and the readable view vm.json. ha_home_write_change: another definition within an
 // epoch, vm.<epoch>.<16 digits of its hash>.json, as the present one must stay until the record
-// names the other.
+// names the other, or as another host may write its own for the same epoch.
+void ha_home_sha256(const struct ss_vmdef *def, char ret[65]);
 int ha_home_write_epoch(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,
                         uint64_t epoch, char ret_sha256[65], struct drv_err *err);
 int ha_home_write_change(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,

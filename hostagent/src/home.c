@@ -14,6 +14,12 @@ static int epoch_path(char *ret, const char *home, uint64_t epoch, struct drv_er
     return 0;
 }
 
+void ha_home_sha256(const struct ss_vmdef *def, char ret[65])
+{
+    DRV_AUTO_FREE char *text = ss_vmdef_format(def);
+    ss_text_sha256(text, strlen(text), ret);
+}
+
 int ha_home_write_epoch(struct ss_store *st, const char *home, const struct ss_vmdef *def,
                         uint64_t epoch, char ret_sha256[65], struct drv_err *err)
 {

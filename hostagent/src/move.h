@@ -40,7 +40,7 @@ struct ha_move {
     bool added_vm;                 // destination: the VM was not known here before
     bool arrived;                  // destination: it runs here
     unsigned created;              // destination: bit per disk whose image this move made
-    char json_sha256[65];          // destination: of the definition that it wrote ahead
+    char json_sha256[65];          // of the definition that was written ahead, "" = none was
     bool migrating;                // source: migrate was sent
     unsigned mirrors;              // source: bit per disk with a mirror
     struct mv_endpoints disk_peer; // source: where the mirrors write to
@@ -133,11 +133,11 @@ int ha_move_reach(struct ha *ha, const char *addr, struct drv_err *err);
 // --- move_qemu.c, move_store.c ---
 extern const struct mv_qemu_ports ha_move_qemu_ports;
 extern const struct mv_store_ports ha_move_store_ports;
+// The definition that was written for the move's end, of a move that came to nothing.
+int ha_move_remove_next(struct ha_move *m, struct drv_err *err);
 // --- move_storage.c: what those do in a storage move ---
 void ha_disk_node(const struct ha_qemu *q, const char *id, char *ret, size_t size);
 void ha_storage_node(const struct ha_move *m, const struct mv_disk *d, char *ret, size_t size);
-int ha_storage_write_next(struct ha_move *m, struct drv_err *err);
-int ha_storage_remove_next(struct ha_move *m, struct drv_err *err);
 int ha_storage_open(struct ha_move *m, struct drv_err *err);
 int ha_storage_close(struct ha_move *m, struct drv_err *err);
 int ha_storage_mirror_start(struct ha_move *m, const struct mv_disk *d, uint64_t bandwidth_bps,

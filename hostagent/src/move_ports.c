@@ -211,20 +211,14 @@ static void unreserve_on_loop(void *arg)
     m->reserved = false;
 }
 
-// A definition that the destination wrote ahead into a home that stays is of no use any more.
+// What the destination wrote ahead into a home that stays is of no use any more, and it may not have
+// come to remove it.
 static void drop_next_definition(struct ha_move *m)
 {
     struct drv_err ignored = DRV_ERR_INIT;
-    char path[SS_PATH_MAX];
-    if (mv_plan_is_storage(&m->plan) || mv_plan_moves_home(&m->plan) ||
-        m->vm->epoch != m->plan.epoch ||
-        snprintf(path, sizeof path, "%s/vm.%llu.json", m->plan.from_home,
-                 (unsigned long long)m->plan.epoch + 1) >= (int)sizeof path)
-        return;
-    struct ss_store *st = ha_store_open(m->ha, m->plan.from_home_store, NULL, &ignored);
-    if (st)
-        ss_unlink(st, path, &ignored);
-    ss_store_close(st);
+    if (!mv_plan_is_storage(&m->plan) && !mv_plan_moves_home(&m->plan) &&
+        m->vm->epoch == m->plan.epoch)
+        ha_move_remove_next(m, &ignored);
 }
 
 static int unreserve(void *ctx, struct drv_err *err)

@@ -105,37 +105,6 @@ unsigned ha_storage_named(const struct ha_move *m, const struct ss_record *rec)
     return mask;
 }
 
-static void sha256_of(const struct ss_vmdef *def, char ret[65])
-{
-    DRV_AUTO_FREE char *text = ss_vmdef_format(def);
-    ss_text_sha256(text, strlen(text), ret);
-}
-
-int ha_storage_write_next(struct ha_move *m, struct drv_err *err)
-{
-    struct ss_store *st = ha_store_open(m->ha, m->plan.to_home_store, NULL, err);
-    int rc = st ? ss_mkdir(st, m->plan.to_home, err) : -1;
-    if (rc == 0)
-        rc = ha_home_write_change(st, m->plan.to_home, &m->plan.def, m->plan.epoch, m->json_sha256,
-                                  err);
-    ss_store_close(st);
-    return rc;
-}
-
-int ha_storage_remove_next(struct ha_move *m, struct drv_err *err)
-{
-    char hash[65];
-    struct drv_err ignored = DRV_ERR_INIT;
-    sha256_of(&m->plan.def, hash);
-    struct ss_store *st = ha_store_open(m->ha, m->plan.to_home_store, NULL, err);
-    if (!st)
-        return -1;
-    int rc = ha_home_remove_change(st, m->plan.to_home, m->plan.epoch, hash, err);
-    ss_rmdir(st, m->plan.to_home, &ignored); // when it is empty now
-    ss_store_close(st);
-    return rc;
-}
-
 // --- prepare, and its undo ---
 
 int ha_storage_open(struct ha_move *m, struct drv_err *err)
@@ -285,7 +254,7 @@ static int change(struct ha_move *m, unsigned mask, struct drv_err *err)
     const char *store, *home;
     struct ha_owner *o = m->vm->run.owner;
     state_with(m, mask, def, &store, &home);
-    sha256_of(def, hash);
+    ha_home_sha256(def, hash);
     for (unsigned i = 0; i < SS_MAX_DISKS; i++)
         DRV_COPY(image_ids[i], i < m->plan.n_disks ? m->plan.disks[i].image_id : "");
     if (!o->unsettled[0] && strcmp(hash, o->rec.vm_json_sha256) != 0 &&
@@ -440,7 +409,7 @@ int ha_storage_retire_home(struct ha_move *m, struct drv_err *err)
     char view[SS_PATH_MAX], hash[65];
     struct drv_err ignored = DRV_ERR_INIT;
     bool left = (m->pivoted & 1u) && !same_folder(m);
-    sha256_of(&p->def, hash);
+    ha_home_sha256(&p->def, hash);
     struct ss_store *st = ha_store_open(m->ha, p->from_home_store, NULL, err);
     if (!st)
         return -1;

@@ -52,14 +52,34 @@ static int create_one(struct ha_move *m, unsigned i, struct drv_err *err)
     return rc < 0 ? drv_err_prefix(err, "image of disk %s", d->id) : 0;
 }
 
-// The definition for the epoch that the move will take; nobody reads it before the record names it.
+// The definition that the record will name; nobody reads it before. Its name has its hash, as in a
+// home that stays the source may write that epoch's own one while it takes back.
+static uint64_t next_epoch(const struct mv_plan *p)
+{
+    return mv_plan_is_storage(p) ? p->epoch : p->epoch + 1;
+}
+
 static int write_next_definition(struct ha_move *m, struct drv_err *err)
 {
     struct ss_store *st = ha_store_open(m->ha, m->plan.to_home_store, NULL, err);
     int rc = st ? ss_mkdir(st, m->plan.to_home, err) : -1;
     if (rc == 0)
-        rc = ha_home_write_epoch(st, m->plan.to_home, &m->plan.def, m->plan.epoch + 1,
-                                 m->json_sha256, err);
+        rc = ha_home_write_change(st, m->plan.to_home, &m->plan.def, next_epoch(&m->plan),
+                                  m->json_sha256, err);
+    ss_store_close(st);
+    return rc;
+}
+
+int ha_move_remove_next(struct ha_move *m, struct drv_err *err)
+{
+    char hash[65];
+    struct drv_err ignored = DRV_ERR_INIT;
+    struct ss_store *st = ha_store_open(m->ha, m->plan.to_home_store, NULL, err);
+    if (!st)
+        return -1;
+    ha_home_sha256(&m->plan.def, hash);
+    int rc = ha_home_remove_change(st, m->plan.to_home, next_epoch(&m->plan), hash, err);
+    ss_rmdir(st, m->plan.to_home, &ignored); // when it is empty now
     ss_store_close(st);
     return rc;
 }
@@ -70,8 +90,7 @@ static int create_images(void *ctx, struct drv_err *err)
     for (unsigned i = 0; i < m->plan.n_disks; i++)
         if (m->plan.disks[i].moves && create_one(m, i, err) < 0)
             return -1;
-    return mv_plan_is_storage(&m->plan) ? ha_storage_write_next(m, err)
-                                        : write_next_definition(m, err);
+    return write_next_definition(m, err);
 }
 
 static int remove_file(struct ha *ha, const char *store, const char *path, struct drv_err *err)
@@ -89,16 +108,6 @@ static int remove_file(struct ha *ha, const char *store, const char *path, struc
     return rc;
 }
 
-static int remove_definition(struct ha *ha, const char *store, const char *home, uint64_t epoch,
-                             struct drv_err *err)
-{
-    char path[SS_PATH_MAX];
-    if (snprintf(path, sizeof path, "%s/vm.%llu.json", home, (unsigned long long)epoch) >=
-        (int)sizeof path)
-        return 0;
-    return remove_file(ha, store, path, err);
-}
-
 static int delete_images(void *ctx, struct drv_err *err)
 {
     struct ha_move *m = ctx;
@@ -108,13 +117,8 @@ static int delete_images(void *ctx, struct drv_err *err)
         struct ha_owner *o = owner_of(m);
         if (o && o->rec_valid)
             m->created &= ~ha_storage_named(m, &o->rec);
-        if (ha_storage_remove_next(m, err) < 0)
-            rc = -1;
     }
-    // In the VM's own home the source may have written this epoch's definition itself by now.
-    if (!mv_plan_is_storage(&m->plan) && mv_plan_moves_home(&m->plan) && m->json_sha256[0] &&
-        remove_definition(m->ha, m->plan.to_home_store, m->plan.to_home, m->plan.epoch + 1, err) <
-            0)
+    if (m->json_sha256[0] && ha_move_remove_next(m, err) < 0)
         rc = -1;
     for (unsigned i = 0; i < m->plan.n_disks; i++) {
         if (!(m->created & (1u << i)))
@@ -199,14 +203,9 @@ static int take_hold(void *ctx, struct drv_err *err)
     struct ha_owner *o = owner_of(m);
     if (!o)
         return drv_err(err, DRV_ESTATE, "the destination has not opened the VM's stores");
-    if (ha_owner_hold(o, false, err) < 0 || check_released(m, &o->rec, err) < 0 ||
-        ha_owner_check_images(o, moving_mask(&m->plan), err) < 0)
-        return -1;
-    // In a home that stays, the source may have written this epoch's file while taking back; now
-    // that the record is held nobody else does.
-    if (mv_plan_moves_disks(&m->plan) && !mv_plan_moves_home(&m->plan))
-        return write_next_definition(m, err);
-    return 0;
+    return ha_owner_hold(o, false, err) < 0 || check_released(m, &o->rec, err) < 0
+               ? -1
+               : ha_owner_check_images(o, moving_mask(&m->plan), err);
 }
 
 static int take_commit(void *ctx, struct drv_err *err)

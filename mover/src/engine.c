@@ -393,6 +393,10 @@ json_t *mv_job_enter(struct mv_job *job, const char *phase, const char *step, co
     struct drv_err why = DRV_ERR_INIT;
     json_t *ret = table[i]->dst_step(job, step, args, &why);
     journal->phase_end(job->ctx, phase, false, ret ? NULL : &why, &journal_err);
+    // How long the guest has been running here already: no part of its blackout.
+    if (ret && table[i] == &mv_phase_take)
+        json_object_set_new(ret, "ran_ms",
+                            json_real((double)(mv_now_us(job) - job->t.dst_ran) / 1000));
     if (ret)
         job->done_rows |= 1u << i;
     else

@@ -7,7 +7,8 @@
 
 struct mv_timeline { // source, monotonic microseconds
     int64_t begun, stopped, paused, disks_done, sent, loaded, released, taken;
-    double dst_take_ms, dst_resume_ms; // durations told by the destination
+    double dst_resume_ms; // told by the destination
+    int64_t dst_ran;      // destination: the guest runs from then on, its own clock
 };
 
 enum mv_fate {

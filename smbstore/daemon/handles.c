@@ -131,14 +131,19 @@ static void attach_if_clean(struct ds_store *st)
 
 int ds_open(struct ds_store *st, struct drv_err *err)
 {
-    if (st->conf->image_url && st->data->ready(err) < 0)
-        return -1;
-    if (!st->conf->image_url || (st->image && ds_session_ok(st))) {
+    if (!st->conf->image_url) {
+        // Connected now, so that the record is taken hold of within a move's blackout (rule 9).
+        if (ds_ensure_session(st, err) < 0)
+            return -1;
         pthread_mutex_lock(&st->lock);
         st->opened = true;
         pthread_mutex_unlock(&st->lock);
         return 0;
     }
+    if (st->data->ready(err) < 0)
+        return -1;
+    if (st->image && ds_session_ok(st))
+        return 0;
     if (open_checked(st, st->conf->image_url, DS_OBSERVE, &st->image_id, &st->image_known,
                      &st->image, err) < 0)
         return -1;
@@ -150,7 +155,7 @@ int ds_open(struct ds_store *st, struct drv_err *err)
 void ds_observe_again(struct ds_store *st)
 {
     struct drv_err err = DRV_ERR_INIT;
-    if (st->want_image || st->want_record || !st->conf->image_url || ds_open(st, &err) == 0)
+    if (st->want_image || st->want_record || ds_open(st, &err) == 0)
         return;
     if (drv_now_ms() < st->next_reopen_log_ms)
         return;

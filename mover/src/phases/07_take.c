@@ -58,6 +58,7 @@ static int hand_over(struct mv_job *job, struct drv_err *err)
     if (!atomic_compare_exchange_strong(&job->fate, &open, MV_COMMITTED))
         return mv_check_cancel(job, err);
     struct drv_err why = DRV_ERR_INIT;
+    int64_t asked_us = mv_now_us(job);
     DRV_AUTO_JSON json_t *reply = mv_ask(job, "take", "", NULL, TAKE_TIMEOUT_MS, &why);
     if (!reply && settle(job, &why) == 0) {
         // The epoch is the source's again: from here everything before `take` can be undone.
@@ -67,8 +68,10 @@ static int hand_over(struct mv_job *job, struct drv_err *err)
     }
     job->t.taken = mv_now_us(job);
     if (reply) {
-        job->t.dst_take_ms = json_number_value(json_object_get(reply, "take_ms"));
         job->t.dst_resume_ms = json_number_value(json_object_get(reply, "resume_ms"));
+        double ran_ms = json_number_value(json_object_get(reply, "ran_ms"));
+        if (ran_ms > 0 && ran_ms * 1000 < (double)(job->t.taken - asked_us))
+            job->t.taken -= (int64_t)(ran_ms * 1000);
     }
     return 0;
 }
@@ -113,7 +116,6 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
 {
     (void)step;
     (void)args;
-    int64_t t0 = mv_now_us(job);
     if (!job->taken) {
         if (job->ports->store->take_hold(job->ctx, err) < 0)
             return give_up(job, false);
@@ -121,14 +123,13 @@ static json_t *dst_step(struct mv_job *job, const char *step, const json_t *args
         if (rc != 1)
             return give_up(job, rc == 0);
     }
-    int64_t t1 = mv_now_us(job);
+    int64_t taken_us = mv_now_us(job);
     int rc = job->ports->qemu->cont(job->ctx, err);
-    int64_t t2 = mv_now_us(job);
+    job->t.dst_ran = mv_now_us(job);
     job->ports->host->vm_arrived(job->ctx); // even if it does not run: the epoch is this host's
     if (rc < 0)
         return NULL;
-    return json_pack("{s:f, s:f}", "take_ms", (double)(t1 - t0) / 1000, "resume_ms",
-                     (double)(t2 - t1) / 1000);
+    return json_pack("{s:f}", "resume_ms", (double)(job->t.dst_ran - taken_us) / 1000);
 }
 
 // --- storage move ---
