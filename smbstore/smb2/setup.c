@@ -14,6 +14,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "drover/log.h"
 #include "drover/worker.h"
 
 enum {
@@ -220,6 +221,31 @@ static void negotiated(struct smb2_conn *c, const uint8_t *msg, size_t len, uint
     send_session_setup(c, LOGGING_ON);
 }
 
+#ifdef DROVER_SMB_KEYLOG
+// Test programs alone are built with this (tests/integration/smb): the keys as a line of
+// Wireshark's table smb2_seskey_list.
+static void put_hex(FILE *f, const char *before, const void *bytes, size_t len)
+{
+    fputs(before, f);
+    for (size_t i = 0; i < len; i++)
+        fprintf(f, "%02x", ((const uint8_t *)bytes)[i]);
+}
+
+static void log_keys(uint64_t session_id, const struct smb2_keys *k)
+{
+    const char *path = getenv("DROVER_SMB_KEYLOG");
+    FILE *f = path ? fopen(path, "ae") : NULL;
+    if (!f)
+        return;
+    uint64_t id = htole64(session_id);
+    put_hex(f, "", &id, sizeof id);
+    put_hex(f, ",\"\",", k->decrypt, k->cipher_len);
+    put_hex(f, ",", k->encrypt, k->cipher_len);
+    fputc('\n', f);
+    fclose(f);
+}
+#endif
+
 static int make_keys(struct smb2_conn *c, struct drv_err *err)
 {
     uint8_t key[64];
@@ -232,6 +258,9 @@ static int make_keys(struct smb2_conn *c, struct drv_err *err)
     explicit_bzero(key, sizeof key);
     if (rc < 0)
         return -1;
+#ifdef DROVER_SMB_KEYLOG
+    log_keys(c->session_id, &keys);
+#endif
     c->signer = smb2_signer_new(c->agreed.signing, keys.signing, err);
     if (c->signer && !c->cfg.no_encryption) {
         c->seal = smb2_crypt_new(cipher, keys.encrypt, c->session_id, err);
@@ -262,6 +291,8 @@ static int logged_on(struct smb2_conn *c, const uint8_t *msg, size_t len, const 
     note_lifetime(c);
     if (s->stage == RE_LOGGING_ON) {
         c->stats.reauthentications++;
+        drv_log(LOG_NOTICE, "smb2.session.renewed", F_STR("server", c->cfg.server),
+                F_INT("ticket_s", smb2_krb_lifetime_s(s->krb)));
         return 0;
     }
     c->session_id = h->session_id;

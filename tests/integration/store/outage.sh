@@ -3,8 +3,8 @@
 # outage.sh BUILD_DIR: a guest that writes checksummed records to its disk on the share, while smbd is killed
 # and restarted, the link to the file server is cut, its services restart, the host's password changes,
 # tickets end and drover-store itself is killed. The guest may stall, but sees no I/O error and loses
-# nothing. MINUTES=60 goes on for so long (at least 10 kills and 10 cuts of 1 to 40 s; tickets of ten
-# minutes); not said: each once. Build with sanitizers to have them watch.
+# nothing. MINUTES=60 goes on for so long (at least 10 kills and 10 cuts of 1 to 40 s; tickets of three
+# minutes, of which one ends while nothing else happens); not said: each once. Build with sanitizers to have them watch.
 # shellcheck disable=SC2317  # functions are called through event and wait_until
 set -u -o pipefail
 
@@ -75,6 +75,15 @@ password_change() {
     rotate_to "$SECRET"
 }
 
+# ticket_end: the session is renewed twice by new tickets, so that it outlives the one that it began with.
+ticket_end() {
+    local before
+    before=$(renewals)
+    wait_until 280 renewed "$((before + 2))"
+}
+renewals() { grep -c smb2.session.renewed "$(store_file log)"; }
+renewed() { (($(renewals) >= $1)); }
+
 store_kill() {
     local old
     old=$(store_pid)
@@ -109,13 +118,14 @@ once() {
 
 # for_minutes N: kills and cuts in turn, evenly spread, the rest now and then.
 for_minutes() {
-    local end=$((SECONDS + $1 * 60)) pause=$(($1 * 60 / 24)) n=0
+    local end=$((SECONDS + $1 * 60)) pause=$(($1 * 60 / 32)) n=0
     while ((SECONDS < end)); do
         if ((n % 2)); then
             event "link cut" link_cut $((1 + (n * 37) % 40))
         else
             event "smbd killed" smbd_kill
         fi
+        ((n % 8 == 2)) && event "ticket ended" ticket_end
         ((n % 8 == 3)) && event "server restarted" server_restart
         ((n % 8 == 5)) && event "password changed" password_change
         ((n % 8 == 7)) && event "drover-store killed" store_kill
@@ -140,7 +150,7 @@ log_lost() {
 test_begin
 if ((MINUTES)); then
     cp "$LAB/etc/krb5.conf" "$WORK/krb5.conf"
-    sed -i '/^\[libdefaults\]/a\    ticket_lifetime = 10m' "$LAB/etc/krb5.conf"
+    sed -i '/^\[libdefaults\]/a\    ticket_lifetime = 3m' "$LAB/etc/krb5.conf"
 fi
 need "VM made" vm_create "$VM" $IP hv1
 UUID=$(vm_uuid "$VM" hv1)
