@@ -211,8 +211,8 @@ static void unreserve_on_loop(void *arg)
     m->reserved = false;
 }
 
-// What the destination wrote ahead into a home that stays is of no use any more, and it may not have
-// come to remove it.
+// What the destination wrote ahead into a home that stays is of no use any more, and it may not
+// have come to remove it.
 static void drop_next_definition(struct ha_move *m)
 {
     struct drv_err ignored = DRV_ERR_INIT;
