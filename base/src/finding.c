@@ -29,8 +29,8 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("K05", DRV_EXIT_AUTH, "The directory does not know the host's service", "Use the host's full name; register it: samba-tool spn add drover/HOST 'ACCOUNT$'"),
     ERR("K06", DRV_EXIT_AUTH, "The host's keytab does not fit its account", "Export the keytab again and restart droverd on that host."),
     // D: delegation
-    ERR("D10", DRV_EXIT_AUTH, "The source may not act for users at the destination", "As domain admin: samba-tool delegation add-service 'SOURCE$' drover/DESTINATION"),
-    ERR("D11", DRV_EXIT_AUTH, "The source may not act for users at the file server", "As domain admin: samba-tool delegation add-service 'SOURCE$' cifs/FILESERVER"),
+    ERR("D10", DRV_EXIT_AUTH, "The source may not act for users at the destination", "As domain admin: drover delegation setup, or samba-tool delegation add-service 'SOURCE$' drover/DESTINATION"),
+    ERR("D11", DRV_EXIT_AUTH, "The source may not act for users at the file server", "As domain admin: drover delegation setup --store URL, or samba-tool delegation add-service 'SOURCE$' cifs/FILESERVER"),
     ERR("D12", DRV_EXIT_AUTH, "This user's account cannot be delegated", "Use another account, or clear \"account is sensitive\" and Protected Users for it."),
     ERR("D13", DRV_EXIT_AUTH, "A whole ticket-granting ticket was delegated", "Log on with a client that does not forward tickets; drover wants constrained delegation only."),
     ERR("D14", DRV_EXIT_AUTH, "Acting for the user failed", "Compare the account's delegation settings with the README and read the domain controller's log."),

@@ -6,6 +6,7 @@
 #include <krb5/krb5.h>
 
 #include "drover/delegation.h"
+#include "drover/delegation_setup.h"
 #include "drover/util.h"
 
 // ---- dg_krb5.c: libkrb5 with our errors and clean-up ----
@@ -86,6 +87,35 @@ int dg_ldap_search(struct dg_ldap *l, const char *base, int scope, const char *f
                    const char *const attrs[], int limit, struct ldapmsg **ret, int *ret_n,
                    struct drv_err *err);
 struct ldap *dg_ldap_handle(struct dg_ldap *l);
+
+// One value more, less or instead: op is LDAP_MOD_ADD, _DELETE or _REPLACE. 0 also when it is
+// there, or gone, already.
+int dg_ldap_modify(struct dg_ldap *l, const char *dn, int op, const char *attr, const char *value,
+                   struct drv_err *err);
+int dg_ldap_add_group(struct dg_ldap *l, const char *dn, const char *name, struct drv_err *err);
+// sAMAccountName of the account with this service name, "" = none has it.
+int dg_ldap_spn_owner(struct dg_ldap *l, const char *spn, char ret[DG_NAME_LEN],
+                      struct drv_err *err);
+
+// ---- dg_setup.c ----
+
+struct dg_found_host {
+    struct dg_account a;
+    bool member;                 // of the group, through others as well
+    bool leaving;                // it was asked to go
+    char spn_owner[DG_NAME_LEN]; // another account with one of its service names, "" = none
+    char spn[DG_NAME_LEN + 8];   // that name
+};
+struct dg_found {          // what the directory has
+    struct dg_group group; // dn is where it would be when it is not there
+    bool group_is_there;
+    struct dg_found_host *hosts;
+    unsigned n_hosts;
+    struct dg_strings servers; // FQDN of file servers: asked for, and found
+};
+// What is missing; no I/O.
+int dg_setup_compare(const struct dg_found *f, struct dg_plan *ret, struct drv_err *err);
+void dg_strings_add(struct dg_strings *s, const char *value); // unless it is there
 
 // RFC 4515: value for a search filter, everything but letters, digits and " ._-" as \xx (malloc'd).
 char *dg_filter_escape(const char *value);

@@ -114,6 +114,7 @@ int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
                                         "dNSHostName",
                                         "msDS-AllowedToDelegateTo",
                                         "servicePrincipalName",
+                                        "msDS-SupportedEncryptionTypes",
                                         NULL};
     LDAPMessage *msg DG_AUTO_MSG = NULL;
     LDAPMessage *entry = NULL;
@@ -124,7 +125,7 @@ int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
         return -1;
 
     struct dg_account a = {0};
-    char uac[16];
+    char uac[16], enc_types[16] = "0";
     if (dn_value(l, entry, a.dn, sizeof(a.dn)) < 0 ||
         text_value(l, entry, "sAMAccountName", a.name, sizeof(a.name)) < 0 ||
         sid_value(l, entry, a.sid) < 0 ||
@@ -135,6 +136,8 @@ int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
     a.uac = (uint32_t)strtoll(uac, NULL, 10);
     a.not_delegated = (a.uac & UAC_NOT_DELEGATED) != 0;
     (void)text_value(l, entry, "dNSHostName", a.fqdn, sizeof(a.fqdn)); // users have none
+    (void)text_value(l, entry, "msDS-SupportedEncryptionTypes", enc_types, sizeof(enc_types));
+    a.enc_types = (uint32_t)strtoll(enc_types, NULL, 10);
     if (read_protected(l, &a, err) < 0)
         return -1;
     text_values(l, entry, "msDS-AllowedToDelegateTo", &a.allowed_to_delegate);
@@ -154,10 +157,9 @@ void dg_account_done(struct dg_account *a)
 
 // ---- groups ----
 
-int dg_ldap_group_sid(struct dg_ldap *l, const char *group, char ret[DG_SID_LEN],
-                      struct drv_err *err)
+int dg_ldap_group(struct dg_ldap *l, const char *group, struct dg_group *ret, struct drv_err *err)
 {
-    static const char *const attrs[] = {"objectSid", NULL};
+    static const char *const attrs[] = {"objectSid", "sAMAccountName", NULL};
     LDAPMessage *msg DG_AUTO_MSG = NULL;
     LDAPMessage *entry = NULL;
     char *value DRV_AUTO_FREE = dg_filter_escape(group);
@@ -165,10 +167,35 @@ int dg_ldap_group_sid(struct dg_ldap *l, const char *group, char ret[DG_SID_LEN]
         drv_xasprintf("(&(objectClass=group)(|(sAMAccountName=%s)(cn=%s)))", value, value);
     if (find_one(l, filter, attrs, "group", group, &msg, &entry, err) < 0)
         return -1;
-    return sid_value(l, entry, ret) < 0
-               ? drv_err(err, DRV_EPEER, "%s shows no SID for the group \"%s\"", dg_ldap_dc(l),
-                         group)
-               : 0;
+    if (sid_value(l, entry, ret->sid) < 0 || dn_value(l, entry, ret->dn, sizeof(ret->dn)) < 0 ||
+        text_value(l, entry, "sAMAccountName", ret->name, sizeof(ret->name)) < 0)
+        return drv_err(err, DRV_EPEER, "%s shows no SID for the group \"%s\"", dg_ldap_dc(l),
+                       group);
+    return 0;
+}
+
+int dg_ldap_group_sid(struct dg_ldap *l, const char *group, char ret[DG_SID_LEN],
+                      struct drv_err *err)
+{
+    struct dg_group g;
+    return dg_ldap_group(l, group, &g, err) < 0 ? -1 : drv_copy(ret, DG_SID_LEN, g.sid);
+}
+
+// ---- service names ----
+
+int dg_ldap_spn_owner(struct dg_ldap *l, const char *spn, char ret[DG_NAME_LEN],
+                      struct drv_err *err)
+{
+    static const char *const attrs[] = {"sAMAccountName", NULL};
+    LDAPMessage *msg DG_AUTO_MSG = NULL;
+    char *value DRV_AUTO_FREE = dg_filter_escape(spn);
+    char *filter DRV_AUTO_FREE = drv_xasprintf("(servicePrincipalName=%s)", value);
+    int n = 0;
+    ret[0] = '\0';
+    if (dg_ldap_search(l, dg_ldap_base(l), LDAP_SCOPE_SUBTREE, filter, attrs, 2, &msg, &n, err) < 0)
+        return -1;
+    LDAPMessage *entry = n ? ldap_first_entry(dg_ldap_handle(l), msg) : NULL;
+    return entry ? text_value(l, entry, attrs[0], ret, DG_NAME_LEN) : 0;
 }
 
 // Row of the object with this SID. AD takes the text form in filters.

@@ -99,11 +99,11 @@ static int read_base(struct dg_ldap *l, struct drv_err *err)
 
 static int bind_as(LDAP *ld, const char *ccache_path, struct drv_err *err)
 {
-    char *cc DRV_AUTO_FREE = drv_xasprintf("FILE:%s", ccache_path);
+    char *cc DRV_AUTO_FREE = ccache_path ? drv_xasprintf("FILE:%s", ccache_path) : NULL;
     OM_uint32 minor = 0;
     OM_uint32 major = gss_krb5_ccache_name(&minor, cc, NULL);
     if (GSS_ERROR(major))
-        return drv_gss_error(err, major, minor, ccache_path);
+        return drv_gss_error(err, major, minor, ccache_path ? ccache_path : "credential cache");
     int rc = ldap_sasl_interactive_bind_s(ld, NULL, "GSSAPI", NULL, NULL, LDAP_SASL_QUIET,
                                           answer_nothing, NULL);
     (void)gss_krb5_ccache_name(&minor, NULL, NULL);
@@ -148,15 +148,15 @@ static void disconnect(struct dg_ldap *l)
 static int realm_of(const char *ccache_path, char ret[DG_NAME_LEN], struct drv_err *err)
 {
     struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
-    char *name DRV_AUTO_FREE = drv_xasprintf("FILE:%s", ccache_path);
+    char *name DRV_AUTO_FREE = ccache_path ? drv_xasprintf("FILE:%s", ccache_path) : NULL;
     char owner[DG_NAME_LEN];
     if (dg_krb5_init(&k5, err) < 0)
         return -1;
-    krb5_error_code rc = krb5_cc_resolve(k5.k, name, &k5.cc);
+    krb5_error_code rc = name ? krb5_cc_resolve(k5.k, name, &k5.cc) : krb5_cc_default(k5.k, &k5.cc);
     if (!rc)
         rc = krb5_cc_get_principal(k5.k, k5.cc, &k5.princ);
     if (rc)
-        return dg_krb5_error(err, k5.k, rc, ccache_path);
+        return dg_krb5_error(err, k5.k, rc, ccache_path ? ccache_path : "credential cache");
     dg_krb5_name(k5.k, k5.princ, owner);
     const char *at = strrchr(owner, '@');
     return drv_copy(ret, DG_NAME_LEN, at ? at + 1 : "");
@@ -230,4 +230,35 @@ int dg_ldap_search(struct dg_ldap *l, const char *base, int scope, const char *f
     *ret = msg;
     *ret_n = msg ? ldap_count_entries(l->ld, msg) : 0;
     return 0;
+}
+
+int dg_ldap_modify(struct dg_ldap *l, const char *dn, int op, const char *attr, const char *value,
+                   struct drv_err *err)
+{
+    char *values[] = {(char *)(uintptr_t)value, NULL};
+    LDAPMod mod = {.mod_op = op, .mod_type = (char *)(uintptr_t)attr, .mod_values = values};
+    LDAPMod *mods[] = {&mod, NULL};
+    int rc = ldap_modify_ext_s(l->ld, dn, mods, NULL, NULL);
+    bool there = op == LDAP_MOD_ADD &&
+                 (rc == LDAP_TYPE_OR_VALUE_EXISTS || rc == LDAP_ALREADY_EXISTS); // AD: a member
+    bool gone = op == LDAP_MOD_DELETE && (rc == LDAP_NO_SUCH_ATTRIBUTE ||
+                                          rc == LDAP_UNWILLING_TO_PERFORM); // AD: no such member
+    return rc == LDAP_SUCCESS || there || gone ? 0 : ldap_failed(err, l->ld, rc, dn);
+}
+
+int dg_ldap_add_group(struct dg_ldap *l, const char *dn, const char *name, struct drv_err *err)
+{
+    // MS-ADTS 2.2.12: a global security group. libldap's types have no const.
+    char class_attr[] = "objectClass", class[] = "group", name_attr[] = "sAMAccountName",
+         type_attr[] = "groupType", type[] = "-2147483646";
+    char *classes[] = {class, NULL}, *types[] = {type, NULL},
+         *names[] = {(char *)(uintptr_t)name, NULL};
+    LDAPMod mods[] = {
+        {.mod_op = LDAP_MOD_ADD, .mod_type = class_attr, .mod_values = classes},
+        {.mod_op = LDAP_MOD_ADD, .mod_type = name_attr, .mod_values = names},
+        {.mod_op = LDAP_MOD_ADD, .mod_type = type_attr, .mod_values = types},
+    };
+    LDAPMod *list[] = {&mods[0], &mods[1], &mods[2], NULL};
+    int rc = ldap_add_ext_s(l->ld, dn, list, NULL, NULL);
+    return rc == LDAP_SUCCESS || rc == LDAP_ALREADY_EXISTS ? 0 : ldap_failed(err, l->ld, rc, dn);
 }

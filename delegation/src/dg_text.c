@@ -58,6 +58,16 @@ void dg_strings_done(struct dg_strings *s)
     *s = (struct dg_strings){0};
 }
 
+void dg_strings_add(struct dg_strings *s, const char *value)
+{
+    if (dg_strings_has(s, value))
+        return;
+    s->list = reallocarray(s->list, s->n + 1, sizeof(*s->list));
+    if (!s->list)
+        abort();
+    s->list[s->n++] = drv_xstrdup(value);
+}
+
 bool dg_strings_has(const struct dg_strings *s, const char *value)
 {
     for (unsigned i = 0; i < s->n; i++)

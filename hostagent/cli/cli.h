@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What the files of the command line share: the verbs as data, parsed arguments, the connection,
-// output. The CLI knows base/ alone; it does nothing that another client of droverd could not do.
+// output. The CLI knows base/ and does nothing that another client of droverd could not do; but for
+// what a domain admin does without any agent, which is in delegation/.
 #ifndef DROVER_CLI_H
 #define DROVER_CLI_H
 
@@ -165,10 +166,11 @@ int cli_move_storage(struct cli *c, const struct cli_args *a);
 int cli_jobs(struct cli *c, const struct cli_args *a);
 int cli_attach(struct cli *c, const struct cli_args *a);
 int cli_cancel(struct cli *c, const struct cli_args *a);
+int cli_delegation_setup(struct cli *c, const struct cli_args *a);
 
 extern const struct argp_option cli_create_options[], cli_start_options[], cli_stop_options[],
     cli_delete_options[], cli_check_options[], cli_move_options[], cli_storage_options[],
-    cli_jobs_options[];
+    cli_jobs_options[], cli_delegation_options[];
 
 // Arguments of vm.create, move.start and move.storage from the command line. NULL: the usage error
 // is printed.

@@ -80,6 +80,15 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "cancel", .args = "ID", .min_pos = 1, .max_pos = 1, .run = cli_cancel,
      .summary = "Cancel a move: the VM stays where it is",
      .examples = "  drover cancel 3f2a81c0"},
+
+    {.noun = "delegation", .verb = "setup", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_delegation_options,
+     .run = cli_delegation_setup,
+     .summary = "Set constrained delegation up in Active Directory",
+     .examples = "As a domain admin (kinit), from any machine of the domain:\n\n"
+                 "  drover delegation setup hv1 hv2 --store smb://fs.example.lan/VM\n"
+                 "  drover delegation setup hv3                     one more; the rest is known\n"
+                 "  drover delegation setup --remove hv3\n"
+                 "  drover delegation setup hv3 --dry-run           for who may not do it"},
     {0},
 };
 // clang-format on

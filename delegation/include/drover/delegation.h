@@ -77,7 +77,8 @@ int dg_cifs_ccache(const struct dg_env *env, gss_cred_id_t cred, const char *ser
 
 struct dg_ldap;
 
-// Bind with GSSAPI, sealed, as the owner of ccache_path's TGT. realm NULL = the ccache's. dc NULL =
+// Bind with GSSAPI, sealed, as the owner of ccache_path's TGT (NULL = the process's own credential
+// cache, whatever its kind). realm NULL = the ccache's. dc NULL =
 // DNS SRV _ldap._tcp.<realm>, at most 4 of them tried. One thread at a time per handle.
 struct dg_ldap *dg_ldap_open(const char *ccache_path, const char *realm, const char *dc,
                              struct drv_err *err);
@@ -100,6 +101,7 @@ struct dg_account {
     char sid[DG_SID_LEN];
     char fqdn[DG_NAME_LEN]; // dNSHostName of a computer, else ""
     uint32_t uac;           // userAccountControl
+    uint32_t enc_types;     // msDS-SupportedEncryptionTypes, 0 = not set
     bool not_delegated;     // uac 0x100000
     bool protected_user;    // directly or through a group in Protected Users (tokenGroups)
     struct dg_strings allowed_to_delegate; // msDS-AllowedToDelegateTo
@@ -109,8 +111,14 @@ int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
                     struct drv_err *err);
 void dg_account_done(struct dg_account *a);
 
-// SID of the group with this name (sAMAccountName or cn). DRV_ENOTFOUND, or DRV_EINVAL when two
-// match.
+struct dg_group {
+    char dn[1024];
+    char name[DG_NAME_LEN]; // sAMAccountName
+    char sid[DG_SID_LEN];
+};
+// The group with this name (sAMAccountName or cn). DRV_ENOTFOUND, or DRV_EINVAL when two match.
+int dg_ldap_group(struct dg_ldap *l, const char *group, struct dg_group *ret, struct drv_err *err);
+// Its SID.
 int dg_ldap_group_sid(struct dg_ldap *l, const char *group, char ret[DG_SID_LEN],
                       struct drv_err *err);
 // Name (sAMAccountName) for a SID.

@@ -48,7 +48,6 @@ directory_ldif() {
     for name in HV1 HV2 HV3; do
         ldif_host "$name"
     done
-    ldif_group "VM Hosts" HV1,CN=Computers HV2,CN=Computers
     ldif_group "VM Admins" erin,CN=Users
     ldif_group "VM Operators" alice,CN=Users carol,CN=Users dave,CN=Users
     ldif_group "VM Viewers" val,CN=Users
@@ -73,16 +72,10 @@ $(ldif_password "$LAB_PASSWORD")
 LDIF
 }
 
-# A host account: what `delegation setup` makes, classic constrained delegation, Kerberos only
-# (userAccountControl stays 4096). The second migration SPN, with backslashes, is for Samba's KDC,
-# which escapes blanks before it looks a name up.
+# A host as it is when it has joined the domain; dc_delegation does the rest. HV3 is one that somebody set up by
+# hand, and in no group.
 ldif_host() {
-    local fqdn=${1,,}.$DOMAIN peer
-    case $1 in
-    HV1) peer=hv2.$DOMAIN ;;
-    HV2) peer=hv1.$DOMAIN ;;
-    HV3) peer=hv2.$DOMAIN ;;
-    esac
+    local fqdn=${1,,}.$DOMAIN
     cat <<LDIF
 dn: CN=$1,CN=Computers,$BASE_DN
 changetype: add
@@ -91,15 +84,23 @@ sAMAccountName: $1\$
 userAccountControl: 4096
 dNSHostName: $fqdn
 $(ldif_password "$HOST_PASSWORD")
-msDS-SupportedEncryptionTypes: 24
+msDS-SupportedEncryptionTypes: 28
 servicePrincipalName: host/$fqdn
-servicePrincipalName: drover/$fqdn
-servicePrincipalName: Microsoft Virtual System Migration Service/$fqdn
-servicePrincipalName: Microsoft\\ Virtual\\ System\\ Migration\\ Service/$fqdn
-msDS-AllowedToDelegateTo: cifs/fs.$DOMAIN
-msDS-AllowedToDelegateTo: drover/$peer
-
 LDIF
+    [[ $1 != HV3 ]] || cat <<LDIF
+servicePrincipalName: drover/$fqdn
+msDS-AllowedToDelegateTo: cifs/fs.$DOMAIN
+msDS-AllowedToDelegateTo: drover/hv2.$DOMAIN
+LDIF
+    echo
+}
+
+# dc_delegation: the hosts' group, their service names and whom they may act for users with.
+dc_delegation() {
+    [[ -x $LAB_BUILD/bin/drover ]] || die "$LAB_BUILD/bin/drover is not built (DROVER_BUILD says where)"
+    node_run admin env KRB5CCNAME="FILE:$LAB/admin/cc/Administrator" "$LAB_BUILD/bin/drover" --yes \
+        delegation setup hv1 hv2 --store "smb://fs.$DOMAIN/$SHARE" >"$LAB/log/delegation.log" 2>&1 ||
+        die "delegation: $(tail -3 "$LAB/log/delegation.log")"
 }
 
 # ldif_group NAME [RDN,CONTAINER...]

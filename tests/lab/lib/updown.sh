@@ -50,6 +50,7 @@ up_steps() {
     dc_objects
     svc_start dc samba
     user_ticket admin Administrator
+    dc_delegation
     dc_keytabs
     fs_join
     svc_start fs winbindd
