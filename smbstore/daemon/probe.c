@@ -81,7 +81,7 @@ static void holes(struct probe *p)
     bool known = false;
     bool sparse = call(p, &c, smb_call_sparse) == SMB2_OK;
     uint64_t before = allocated(p, &known);
-    c.span = FILE_BLOCKS / 2 * BLOCK;
+    c.span = (uint64_t)FILE_BLOCKS / 2 * BLOCK;
     bool zeroed = call(p, &c, smb_call_zero) == SMB2_OK;
     uint64_t after = allocated(p, &known);
     json_object_set_new(p->ret, "sparse", json_boolean(sparse));
