@@ -177,6 +177,9 @@ int ha_home_write_epoch(struct ss_store *home_store, const char *home, const str
                         uint64_t epoch, char ret_sha256[65], struct drv_err *err);
 int ha_home_write_change(struct ss_store *home_store, const char *home, const struct ss_vmdef *def,
                          uint64_t epoch, char ret_sha256[65], struct drv_err *err);
+// Path of the one (sha256 NULL) or the other within the home store; ret has SS_PATH_MAX bytes.
+int ha_home_path(char *ret, const char *home, uint64_t epoch, const char *sha256,
+                 struct drv_err *err);
 int ha_home_remove_change(struct ss_store *home_store, const char *home, uint64_t epoch,
                           const char *sha256, struct drv_err *err);
 // Remove the definitions of epochs up to last, but not the change of that hash ("" = all).

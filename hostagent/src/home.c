@@ -42,6 +42,12 @@ static int change_path(char *ret, const char *home, uint64_t epoch, const char *
     return 0;
 }
 
+int ha_home_path(char *ret, const char *home, uint64_t epoch, const char *sha256,
+                 struct drv_err *err)
+{
+    return sha256 ? change_path(ret, home, epoch, sha256, err) : epoch_path(ret, home, epoch, err);
+}
+
 int ha_home_write_change(struct ss_store *st, const char *home, const struct ss_vmdef *def,
                          uint64_t epoch, char ret_sha256[65], struct drv_err *err)
 {

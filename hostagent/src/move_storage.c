@@ -262,7 +262,7 @@ static int change(struct ha_move *m, unsigned mask, struct drv_err *err)
         struct ss_store *st = ha_store_open(m->ha, store, NULL, err);
         int rc = st ? ha_home_write_change(st, home, def, m->plan.epoch, hash, err) : -1;
         ss_store_close(st);
-        if (rc < 0)
+        if (rc < 0 || ha_owner_flush_home(o, store, home, m->plan.epoch, hash, err) < 0)
             return 0;
     }
     return ha_owner_change(o, m->targets, def, mask, (const char(*)[DRV_UUID_LEN])image_ids,

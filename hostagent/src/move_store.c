@@ -70,6 +70,12 @@ static int write_next_definition(struct ha_move *m, struct drv_err *err)
     return rc;
 }
 
+static int flush_next_definition(struct ha_move *m, struct drv_err *err)
+{
+    return ha_owner_flush_home(owner_of(m), m->plan.to_home_store, m->plan.to_home,
+                               next_epoch(&m->plan), m->json_sha256, err);
+}
+
 int ha_move_remove_next(struct ha_move *m, struct drv_err *err)
 {
     char hash[65];
@@ -90,7 +96,10 @@ static int create_images(void *ctx, struct drv_err *err)
     for (unsigned i = 0; i < m->plan.n_disks; i++)
         if (m->plan.disks[i].moves && create_one(m, i, err) < 0)
             return -1;
-    return write_next_definition(m, err);
+    if (write_next_definition(m, err) < 0)
+        return -1;
+    // Between hosts the drover-stores are not there yet: open_stores flushes it.
+    return mv_plan_is_storage(&m->plan) ? flush_next_definition(m, err) : 0;
 }
 
 static int remove_file(struct ha *ha, const char *store, const char *path, struct drv_err *err)
@@ -145,7 +154,7 @@ static int open_stores(void *ctx, struct drv_err *err)
     for (unsigned i = 0; i < m->plan.n_disks; i++)
         DRV_COPY(o->image_ids[i], m->plan.disks[i].image_id);
     m->vm->run.owner = o;
-    return 0;
+    return flush_next_definition(m, err);
 }
 
 static int close_stores(void *ctx, struct drv_err *err)
@@ -262,8 +271,11 @@ static int take_back(void *ctx, struct drv_err *err)
         st ? ha_home_write_epoch(st, m->plan.from_home, &m->vm->def, m->plan.epoch + 1, hash, err)
            : -1;
     ss_store_close(st);
-    if (rc < 0 || ha_owner_commit(o, m->vm->run.qemu->instance, m->plan.move,
-                                  m->plan.from_home_store, m->plan.from_home, hash, err) != 1)
+    if (rc < 0 ||
+        ha_owner_flush_home(o, m->plan.from_home_store, m->plan.from_home, m->plan.epoch + 1, NULL,
+                            err) < 0 ||
+        ha_owner_commit(o, m->vm->run.qemu->instance, m->plan.move, m->plan.from_home_store,
+                        m->plan.from_home, hash, err) != 1)
         return -1;
     return back(m, o);
 }

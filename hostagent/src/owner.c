@@ -178,6 +178,24 @@ int ha_owner_write(struct ha_owner *o, const struct ss_record *next, struct drv_
     return unknown ? -1 : 0;
 }
 
+int ha_owner_flush_home(struct ha_owner *o, const char *store, const char *home, uint64_t epoch,
+                        const char *sha256, struct drv_err *err)
+{
+    char base[HA_URL_MAX], url[HA_URL_MAX], path[SS_PATH_MAX];
+    struct ss_url u;
+    if (ha_home_path(path, home, epoch, sha256, err) < 0 ||
+        ha_store_url(o->ha, store, base, sizeof base, err) < 0 || ss_url_parse(base, &u, err) < 0)
+        return -1;
+    if (u.kind != SS_SMB)
+        return 0;
+    if (ha_store_file_url(base, path, url, sizeof url, err) < 0)
+        return -1;
+    if (!o->procs[o->record_ix])
+        return drv_err(err, DRV_EUNREACHABLE, "drover-store of %s is not running",
+                       o->names[o->record_ix]);
+    return ss_proc_flush_file(o->procs[o->record_ix], url, err);
+}
+
 static int not_ours(const struct ha_owner *o, struct drv_err *err)
 {
     drv_err(err, DRV_EDENIED, "%s took the VM at epoch %llu", o->rec.host,

@@ -87,6 +87,10 @@ int ha_owner_resume(struct ha_owner *o, const char *instance, struct drv_err *er
 // 0 when record and images are held here, promoted at rec.epoch, and the record read back now says
 // running, this host, this instance.
 int ha_owner_verify(struct ha_owner *o, const char *instance, struct drv_err *err);
+// A definition that was written to the home store by the name that ha_home_path() gives is durable
+// afterwards; before a record may name it. Nothing to do on a local store, which flushed it.
+int ha_owner_flush_home(struct ha_owner *o, const char *store, const char *home, uint64_t epoch,
+                        const char *sha256, struct drv_err *err);
 int ha_owner_set_patience(struct ha_owner *o, int ms, struct drv_err *err);
 bool ha_owner_lost(struct ha_owner *o, char *why, size_t size); // some process has lost its session
 // End all processes. NULL allowed; frees o in any case.

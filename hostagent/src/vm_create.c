@@ -109,7 +109,8 @@ static int own(struct making *m, const char *hash, struct drv_err *err)
                                                   m->import_format[i], err) < 0)
             return -1;
     m->made_record = true;
-    if (ha_owner_hold(m->owner, true, err) < 0 ||
+    if (ha_owner_flush_home(m->owner, m->spec->store, m->def.name, 1, NULL, err) < 0 ||
+        ha_owner_hold(m->owner, true, err) < 0 ||
         ha_owner_create(m->owner, m->spec->store, m->def.name, hash, err) < 0)
         return -1;
     return ha_owner_quit(DRV_TAKE(m->owner), err);

@@ -178,7 +178,8 @@ static int own_and_run(struct ha_vm *vm, const struct ss_vmdef *def, const struc
     run->qemu = ha_run_qemu(ha, def, false, ha_vm_handlers(vm, &handlers), err);
     if (!run->qemu)
         return -1;
-    if (ha_home_write_epoch(home, vm->home, def, seen->epoch + 1, hash, err) < 0)
+    if (ha_home_write_epoch(home, vm->home, def, seen->epoch + 1, hash, err) < 0 ||
+        ha_owner_flush_home(run->owner, vm->home_store, vm->home, seen->epoch + 1, NULL, err) < 0)
         return -1;
     int rc =
         ha_owner_commit(run->owner, run->qemu->instance, "", vm->home_store, vm->home, hash, err);

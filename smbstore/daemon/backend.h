@@ -44,6 +44,8 @@ struct ds_backend {
     int (*confirm)(struct ds_session *s, struct ds_file *f); // asks the server: does it stand?
     // The beginning of a file on any share, sharing everything.
     int (*peek)(struct ds_session *s, const char *url, void *buf, size_t len, size_t *ret_len);
+    // Make durable what others wrote to a file on any share, denying nothing to anybody.
+    int (*flush_file)(struct ds_session *s, const char *url);
     // Any thread: end the connection under a call that does not return, and throw away what has not
     // left this host.
     void (*sever)(void);

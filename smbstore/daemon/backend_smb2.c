@@ -253,29 +253,68 @@ static void back_to(void *arg)
     current = ((struct ds_session *)arg)->conn;
 }
 
+// A look at a file of any share: in our session if it is there, else in one of its own.
+struct visit {
+    struct ds_session *home, *at;
+    struct ss_url url;
+};
+
+static int visit_begin(struct visit *v, struct ds_session *s, const char *url)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    v->home = s;
+    if (ss_url_parse(url, &v->url, &err) < 0)
+        return EINVAL;
+    bool here = strcasecmp(v->url.server, s->where.server) == 0 &&
+                strcasecmp(v->url.share, s->where.share) == 0;
+    v->at = here ? s : session_new(&v->url, NULL, true, &err);
+    return v->at ? 0 : EHOSTUNREACH;
+}
+
+static void visit_end(struct visit *v)
+{
+    if (v->at == v->home)
+        return;
+    do_disconnect(v->at);
+    drv_loop_call(conf.loop, back_to, v->home);
+}
+
 static int do_peek(struct ds_session *s, const char *url, void *buf, size_t len, size_t *ret_len)
 {
-    struct ss_url u;
-    struct drv_err err = DRV_ERR_INIT;
-    struct ds_session *other = NULL;
+    struct visit v;
     struct ds_file *f = NULL;
-    if (ss_url_parse(url, &u, &err) < 0)
-        return EINVAL;
-    if (strcasecmp(u.server, s->where.server) != 0 || strcasecmp(u.share, s->where.share) != 0) {
-        other = session_new(&u, NULL, true, &err);
-        if (!other)
-            return EHOSTUNREACH;
-    }
-    struct ds_session *at = other ? other : s;
-    int e = do_open(at, url, DS_OBSERVE, &f);
+    int e = visit_begin(&v, s, url);
+    if (e)
+        return e;
+    e = do_open(v.at, url, DS_OBSERVE, &f);
     if (!e) {
-        e = do_read(at, f, buf, len, 0, ret_len);
-        do_close(at, f);
+        e = do_read(v.at, f, buf, len, 0, ret_len);
+        do_close(v.at, f);
     }
-    if (other) {
-        do_disconnect(other);
-        drv_loop_call(conf.loop, back_to, s);
+    visit_end(&v);
+    return e;
+}
+
+// A server flushes for a handle that may write alone (MS-SMB2 3.3.5.11), and then the whole file,
+// whoever wrote it.
+static int do_flush_file(struct ds_session *s, const char *url)
+{
+    struct visit v;
+    int e = visit_begin(&v, s, url);
+    if (e)
+        return e;
+    struct smb_call c = {.how = {.path = v.url.path,
+                                 .access = SMB2_WRITE_DATA | SMB2_APPEND_DATA | SMB2_SYNCHRONIZE,
+                                 .share = SMB2_SHARE_READ | SMB2_SHARE_WRITE | SMB2_SHARE_DELETE,
+                                 .disposition = SMB2_DISP_OPEN,
+                                 .options = SMB2_OPT_NON_DIRECTORY}};
+    e = smb2_errno(call(v.at, &c, smb_call_open));
+    if (!e) {
+        c.fid = &c.opened.fid;
+        e = smb2_errno(call(v.at, &c, smb_call_flush));
+        call(v.at, &c, smb_call_close);
     }
+    visit_end(&v);
     return e;
 }
 
@@ -311,6 +350,7 @@ static const struct ds_backend backend = {
     .ident = do_ident,
     .confirm = do_confirm,
     .peek = do_peek,
+    .flush_file = do_flush_file,
     .sever = do_sever,
 };
 

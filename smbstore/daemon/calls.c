@@ -121,6 +121,15 @@ static int call_settle(struct call_job *c)
     return no_args(c) < 0 ? -1 : ds_settle(c->st, &c->err);
 }
 
+static int call_flush_file(struct call_job *c)
+{
+    json_error_t je;
+    const char *url;
+    if (json_unpack_ex(c->args, &je, JSON_STRICT, "{s:s}", "url", &url) < 0)
+        return bad_args(c, &je);
+    return ds_flush_file(c->st, url, &c->err);
+}
+
 static int call_release_image(struct call_job *c)
 {
     return no_args(c) < 0 ? -1 : ds_release_image(c->st, &c->err);
@@ -179,6 +188,7 @@ static const struct call calls[] = {
     {"promote", call_promote, false},
     {"fill", call_fill, false},
     {"settle", call_settle, false},
+    {"flush_file", call_flush_file, false},
     {"release_image", call_release_image, false},
     {"release_record", call_release_record, false},
     {"drop", call_drop, false},

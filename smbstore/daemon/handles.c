@@ -384,6 +384,22 @@ int ds_release_record(struct ds_store *st, struct drv_err *err)
     return 0;
 }
 
+int ds_flush_file(struct ds_store *st, const char *url, struct drv_err *err)
+{
+    if (ds_check_usable(st, err) < 0)
+        return -1;
+    // A new session is recovery's to make where handles were held.
+    if (!ds_session_ok(st) && (st->want_image || st->want_record))
+        return drv_err(err, DRV_EUNREACHABLE, "the file server's session has just ended");
+    if (ds_ensure_session(st, err) < 0)
+        return -1;
+    int e = st->be->flush_file(st->session, url);
+    if (!e)
+        return 0;
+    ds_call_failed(st, e, "flushing a file");
+    return ds_smb_err(err, e, "flushing", url);
+}
+
 int ds_drop(struct ds_store *st, struct drv_err *err)
 {
     pthread_mutex_lock(&st->lock);

@@ -104,6 +104,9 @@ int ds_take_image(struct ds_store *st, struct drv_err *err);   // [proc]
 void ds_forget_handles(struct ds_store *st);                   // [proc] end of the session
 int ds_check_usable(struct ds_store *st, struct drv_err *err); // [any]
 
+// [proc] What others wrote to this file, on whatever share, is durable when it returns 0.
+int ds_flush_file(struct ds_store *st, const char *url, struct drv_err *err);
+
 // --- record_io.c ---
 int ds_read_record(struct ds_store *st, struct ss_record *ret, struct drv_err *err);      // [proc]
 int ds_write_record(struct ds_store *st, const struct ss_record *r, struct drv_err *err); // [proc]

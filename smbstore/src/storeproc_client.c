@@ -253,6 +253,11 @@ int ss_proc_settle(struct ss_proc *p, struct drv_err *err)
     return ss_proc_ask(p, "settle", NULL, IO_MS, NULL, err);
 }
 
+int ss_proc_flush_file(struct ss_proc *p, const char *url, struct drv_err *err)
+{
+    return ss_proc_ask(p, "flush_file", json_pack("{s:s}", "url", url), IO_MS, NULL, err);
+}
+
 int ss_proc_release_image(struct ss_proc *p, struct drv_err *err)
 {
     return ss_proc_ask(p, "release_image", NULL, IO_MS, NULL, err);

@@ -109,6 +109,9 @@ int ss_proc_fill(struct ss_proc *p, struct drv_err *err);
 // Rule 3: wait for requests under way, refuse writes from now on, flush. -1: nothing has changed.
 // Undone by promote() at the same epoch.
 int ss_proc_settle(struct ss_proc *p, struct drv_err *err);
+// What others, libsmbclient say, wrote to the file at url is durable on its server afterwards: they
+// cannot flush. Any share; quickest on that of the image or the record.
+int ss_proc_flush_file(struct ss_proc *p, const char *url, struct drv_err *err);
 // Settle, and close the image handle.
 int ss_proc_release_image(struct ss_proc *p, struct drv_err *err);
 // Close the record handle (after write_record of "released" or "stopped").

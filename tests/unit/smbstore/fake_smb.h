@@ -260,6 +260,14 @@ static int fake_peek(struct ds_session *s, const char *url, void *buf, size_t le
     return 0;
 }
 
+static int fake_flush_file(struct ds_session *s, const char *url)
+{
+    fake_note("flush-file");
+    if (fake_step(s))
+        return ECONNRESET;
+    return strcmp(url, FAKE_RECORD) == 0 ? fake.io_errno : ENOENT;
+}
+
 static void fake_sever(void)
 {
     pthread_mutex_lock(&fake.lock);
@@ -282,6 +290,7 @@ static const struct ds_backend fake_backend = {
     .ident = fake_ident,
     .confirm = fake_confirm,
     .peek = fake_peek,
+    .flush_file = fake_flush_file,
     .sever = fake_sever,
 };
 

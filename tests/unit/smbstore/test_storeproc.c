@@ -194,6 +194,31 @@ static void fill_allows_writes_without_a_record_and_never_after_one(void **state
     assert_int_equal(err.code, DRV_ESTATE);
 }
 
+static void a_file_of_others_is_flushed_in_a_session_that_stands(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    run_at(1);
+    assert_int_equal(ds_flush_file(&st, FAKE_RECORD, &err), 0);
+    assert_int_equal(ds_flush_file(&st, "smb://fs/VM/web/vm.2.json", &err), -1);
+    assert_int_equal(err.code, DRV_ENOTFOUND);
+    fake.io_errno = EIO; // the server's disk
+    drv_err_clear(&err);
+    assert_int_equal(ds_flush_file(&st, FAKE_RECORD, &err), -1);
+    assert_int_equal(err.code, DRV_EIO);
+    fake.io_errno = 0;
+    assert_int_equal(state_now(), SS_PS_PROMOTED);
+    // A new session is recovery's to make, with the handles.
+    fake.server_cut = true;
+    drv_err_clear(&err);
+    assert_int_equal(ds_flush_file(&st, FAKE_RECORD, &err), -1);
+    assert_int_equal(err.code, DRV_EUNREACHABLE);
+    fake.data.log[0] = '\0';
+    drv_err_clear(&err);
+    assert_int_equal(ds_flush_file(&st, FAKE_RECORD, &err), -1);
+    assert_string_equal(fake.data.log, "");
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -213,6 +238,7 @@ int main(void)
         T(running_vm_keeps_its_epoch),
         T(verification_sees_a_damaged_record),
         T(fill_allows_writes_without_a_record_and_never_after_one),
+        T(a_file_of_others_is_flushed_in_a_session_that_stands),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
