@@ -29,14 +29,15 @@ static void read_audit(sqlite3_stmt *s, struct db_audit *ret)
     ret->move = db_col_text(s, 8);
 }
 
-int db_audit_list(struct db *db, unsigned limit, struct db_audits *ret, struct drv_err *err)
+int db_audit_list(struct db *db, unsigned limit, bool refused, struct db_audits *ret,
+                  struct drv_err *err)
 {
     DB_HOLD(db);
     DB_AUTO_STMT sqlite3_stmt *s =
         db_query(db, err,
                  "SELECT at, who, via, on_behalf, action, object, allowed, reason, move FROM audit"
-                 " ORDER BY n DESC LIMIT ?1",
-                 "i", (int64_t)limit);
+                 " WHERE NOT (allowed AND ?2) ORDER BY n DESC LIMIT ?1",
+                 "ii", (int64_t)limit, (int64_t)refused);
     struct db_audits out = {0};
     int row = s ? 1 : -1;
     while (row > 0 && (row = db_step(db, s, err)) > 0) {

@@ -166,11 +166,12 @@ int cli_move_storage(struct cli *c, const struct cli_args *a);
 int cli_jobs(struct cli *c, const struct cli_args *a);
 int cli_attach(struct cli *c, const struct cli_args *a);
 int cli_cancel(struct cli *c, const struct cli_args *a);
+int cli_audit(struct cli *c, const struct cli_args *a);
 int cli_delegation_setup(struct cli *c, const struct cli_args *a);
 
 extern const struct argp_option cli_create_options[], cli_start_options[], cli_stop_options[],
     cli_delete_options[], cli_check_options[], cli_move_options[], cli_storage_options[],
-    cli_jobs_options[], cli_delegation_options[];
+    cli_jobs_options[], cli_delegation_options[], cli_audit_options[];
 
 // Arguments of vm.create, move.start and move.storage from the command line. NULL: the usage error
 // is printed.

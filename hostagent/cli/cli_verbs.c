@@ -80,6 +80,9 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "cancel", .args = "ID", .min_pos = 1, .max_pos = 1, .run = cli_cancel,
      .summary = "Cancel a move: the VM stays where it is",
      .examples = "  drover cancel 3f2a81c0"},
+    {.noun = "audit", .options = cli_audit_options, .run = cli_audit,
+     .summary = "List who asked a host for what, and how it was decided",
+     .examples = "  drover -H hv2 audit --refused\n  drover audit --limit 400 --json | jq 'select(.object == \"web01\")'"},
 
     {.noun = "delegation", .verb = "setup", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_delegation_options,
      .run = cli_delegation_setup,

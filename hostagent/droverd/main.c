@@ -3,6 +3,7 @@
 #include <argp.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <syslog.h>
 
@@ -116,7 +117,8 @@ int main(int argc, char **argv)
     struct run r = {.options = &o};
     if (conf) {
         drv_log_level(ha_log_level(conf));
-        umask(022); // folders that QEMU must pass through say so themselves
+        prctl(PR_SET_DUMPABLE, 0); // tickets and keys of moves: no core file
+        umask(022);                // folders that QEMU must pass through say so themselves
         signal(SIGPIPE, SIG_IGN);
         r.ha = ha_start(conf, &err);
     }

@@ -248,8 +248,9 @@ struct db_audits {
     unsigned n;
 };
 int db_audit_add(struct db *db, const struct db_audit *a, struct drv_err *err);
-int db_audit_list(struct db *db, unsigned limit, struct db_audits *ret,
-                  struct drv_err *err); // newest first
+// Newest first. refused: only those.
+int db_audit_list(struct db *db, unsigned limit, bool refused, struct db_audits *ret,
+                  struct drv_err *err);
 void db_audits_done(struct db_audits *a);
 
 #endif

@@ -61,6 +61,9 @@ refused "dave is a Protected User" 4 D12 "dave" try dave
 refused "alice without a ticket" 4 K01 "kinit" lab exec admin -- drover --no-input -H "hv1.$DOMAIN" move "$VM" --to hv2
 refused "root without a ticket" 4 K01 "kinit" drover_on hv1 move "$VM" --to hv2
 refused "bob's check" 4 A01 "bob" drover_as bob hv1 check "$VM" --to hv2
+like "the audit log has them" "$(drover_as erin hv1 --json audit --refused --limit 20 |
+    jq -r 'select(.who == "bob@'"$REALM"'" and .action == "move.start") | .reason')" "*A01*bob*"
+refused "which alice may not read" 4 A02 "admin" drover_as alice hv1 audit
 
 drover_on hv2 --quiet host set receive=off
 refused "hv2 does not receive" 5 R01 "receive" try alice

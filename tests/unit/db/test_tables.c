@@ -218,7 +218,7 @@ static void the_audit_log_is_newest_first(void **state)
     assert_int_equal(db_audit_add(t->db, &refused, NULL), 0);
     assert_int_equal(db_audit_add(t->db, &allowed, NULL), 0);
     struct db_audits l;
-    assert_int_equal(db_audit_list(t->db, 10, &l, NULL), 0);
+    assert_int_equal(db_audit_list(t->db, 10, false, &l, NULL), 0);
     assert_int_equal(l.n, 2);
     assert_true(l.list[0].allowed);
     assert_string_equal(l.list[0].on_behalf, "alice");
@@ -227,8 +227,12 @@ static void the_audit_log_is_newest_first(void **state)
     assert_string_equal(l.list[1].who, bob);
     assert_true(l.list[1].at_ms > 1700000000000);
     db_audits_done(&l);
-    assert_int_equal(db_audit_list(t->db, 1, &l, NULL), 0);
+    assert_int_equal(db_audit_list(t->db, 1, false, &l, NULL), 0);
     assert_int_equal(l.n, 1);
+    db_audits_done(&l);
+    assert_int_equal(db_audit_list(t->db, 10, true, &l, NULL), 0);
+    assert_int_equal(l.n, 1);
+    assert_false(l.list[0].allowed);
     db_audits_done(&l);
 }
 

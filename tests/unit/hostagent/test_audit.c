@@ -4,10 +4,11 @@
 
 #include "audit.h"
 #include "drover/worker.h"
+#include "tables.h"
 
 static struct db_audit last(struct rig *r, struct db_audits *all)
 {
-    assert_int_equal(db_audit_list(r->ha.db, 10, all, NULL), 0);
+    assert_int_equal(db_audit_list(r->ha.db, 10, false, all, NULL), 0);
     assert_int_equal(all->n, 1);
     return all->list[0];
 }
@@ -67,6 +68,30 @@ static void a_host_acts_on_behalf_of_a_user(void **state)
     db_audits_done(&all);
 }
 
+static void the_list_is_bounded_and_filtered(void **state)
+{
+    struct rig *r = *state;
+    struct drv_err err = DRV_ERR_INIT;
+    struct ha_ctx ctx = {.ha = &r->ha, .call = "vm.start", .via = HA_VIA_UNIX, .uid = 1000};
+    ha_audit(&ctx, "vm.start", "web", true, "role admin: done", NULL);
+    ha_audit(&ctx, "move.start", "web", false, "A02: no role", "some-move");
+    const struct ha_call *call = &ha_calls_audit[0];
+    assert_int_equal(call->who, HA_ADMIN);
+    DRV_AUTO_JSON json_t *none = json_object();
+    DRV_AUTO_JSON json_t *all = call->run(&ctx, none, &err);
+    assert_int_equal(json_array_size(all), 2);
+    DRV_AUTO_JSON json_t *only = json_pack("{s:b, s:i}", "refused", 1, "limit", 400);
+    DRV_AUTO_JSON json_t *refused = call->run(&ctx, only, &err);
+    assert_int_equal(json_array_size(refused), 1);
+    const json_t *row = json_array_get(refused, 0);
+    assert_string_equal(json_string_value(json_object_get(row, "reason")), "A02: no role");
+    assert_string_equal(json_string_value(json_object_get(row, "move")), "some-move");
+    assert_string_equal(json_string_value(json_object_get(row, "on_behalf")), "");
+    DRV_AUTO_JSON json_t *many = json_pack("{s:i}", "limit", 401);
+    assert_null(call->run(&ctx, many, &err));
+    assert_int_equal(err.code, DRV_EINVAL);
+}
+
 struct refused_call {
     struct rig *r;
     const char *call;
@@ -105,6 +130,7 @@ int main(void)
         RIG_TEST(a_local_user_is_named_by_uid),
         RIG_TEST(a_user_over_the_network_is_named_by_principal_and_a_failure_by_its_cause),
         RIG_TEST(a_host_acts_on_behalf_of_a_user),
+        RIG_TEST(the_list_is_bounded_and_filtered),
         RIG_TEST(refusals_for_lack_of_a_right_are_kept_and_mere_mistakes_are_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -77,7 +77,7 @@ static void a_reservation_by_the_wrong_host_is_refused_and_audited(void **state)
                     &err));
     assert_string_equal(err.id, "R05");
     struct db_audits all = {0};
-    assert_int_equal(db_audit_list(r->ha.db, 10, &all, NULL), 0);
+    assert_int_equal(db_audit_list(r->ha.db, 10, false, &all, NULL), 0);
     assert_int_equal(all.n, 1);
     assert_string_equal(all.list[0].action, "peer.reserve");
     assert_string_equal(all.list[0].who, "HV3$@DROVER.TEST");
