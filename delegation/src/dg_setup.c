@@ -299,15 +299,52 @@ static int read_group(struct dg_ldap *l, const char *group, struct dg_found *f, 
     return 0;
 }
 
-static int read_asked(struct dg_ldap *l, const char *const *names, unsigned n, bool leaving,
-                      struct dg_found *f, struct drv_err *err)
+static int read_asked(struct dg_ldap *l, const struct dg_wanted *w, struct dg_found *f,
+                      struct drv_err *err)
 {
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < w->n_hosts; i++) {
         char account[DG_NAME_LEN];
         struct dg_found_host *h;
-        if (account_name(names[i], account, err) < 0 || need_host(l, f, account, &h, err) < 0)
+        if (account_name(w->hosts[i], account, err) < 0 || need_host(l, f, account, &h, err) < 0)
             return -1;
-        h->leaving = leaving;
+    }
+    return 0;
+}
+
+// A host whose account is gone may still stand in the others' lists, by the name that it had there.
+// need_host() saw that there is room for it.
+static struct dg_found_host *gone_host(struct dg_found *f, const char *account)
+{
+    struct dg_found_host *h = &f->hosts[f->n_hosts];
+    char *brief DRV_AUTO_FREE = short_name(account);
+    char *prefix DRV_AUTO_FREE = drv_xasprintf("drover/%s.", brief);
+    DRV_COPY(h->a.name, account);
+    DRV_COPY(h->a.fqdn, brief);
+    for (unsigned i = 0; i < f->n_hosts; i++) {
+        const struct dg_strings *s = &f->hosts[i].a.allowed_to_delegate;
+        for (unsigned k = 0; k < s->n; k++)
+            if (strncasecmp(s->list[k], prefix, strlen(prefix)) == 0)
+                DRV_COPY(h->a.fqdn, s->list[k] + strlen("drover/"));
+    }
+    f->n_hosts++;
+    return h;
+}
+
+static int read_leaving(struct dg_ldap *l, const struct dg_wanted *w, struct dg_found *f,
+                        struct drv_err *err)
+{
+    for (unsigned i = 0; i < w->n_remove; i++) {
+        char account[DG_NAME_LEN];
+        struct dg_found_host *h;
+        if (account_name(w->remove[i], account, err) < 0)
+            return -1;
+        if (need_host(l, f, account, &h, err) < 0) {
+            if (err->code != DRV_ENOTFOUND)
+                return -1;
+            drv_err_clear(err);
+            h = gone_host(f, account);
+        }
+        h->leaving = true;
     }
     return 0;
 }
@@ -336,9 +373,8 @@ int dg_setup_plan(struct dg_ldap *l, const struct dg_wanted *w, struct dg_plan *
 {
     struct dg_found f DRV_CLEANUP(found_done) = {0};
     f.hosts = drv_xcalloc(DG_SETUP_HOSTS_MAX, sizeof(*f.hosts));
-    if (read_group(l, w->group, &f, err) < 0 ||
-        read_asked(l, w->hosts, w->n_hosts, false, &f, err) < 0 ||
-        read_asked(l, w->remove, w->n_remove, true, &f, err) < 0 || read_servers(w, &f, err) < 0)
+    if (read_group(l, w->group, &f, err) < 0 || read_asked(l, w, &f, err) < 0 ||
+        read_leaving(l, w, &f, err) < 0 || read_servers(w, &f, err) < 0)
         return -1;
     return dg_setup_compare(&f, ret, err);
 }

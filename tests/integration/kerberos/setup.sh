@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # setup.sh BUILD_DIR: `drover delegation setup` on the lab's directory, which that command set up. Nothing is
 # changed twice; hosts come and go; what --dry-run prints, carried out by hand as LDIF and with samba-tool, gives
-# the same directory; who may not do it is told so. The directory is as before afterwards.
+# the same directory; who may not do it is told so. The directory is as before afterwards. The hosts are in a group
+# of the test's besides their own: a group that is made anew has another SID, and the share knows the old one.
 # shellcheck disable=SC2317  # functions are called through need and from what is printed
 set -u -o pipefail
 
@@ -12,15 +13,16 @@ export DROVER_BUILD=${1:?usage: setup.sh BUILD_DIR}
 . "$HERE/../lib.sh"
 
 URL=smb://fs.$DOMAIN/$SHARE
+GROUP="Setup's hosts" # a quote, for the commands that are printed
 ATTRIBUTES=(member servicePrincipalName msDS-AllowedToDelegateTo msDS-SupportedEncryptionTypes userAccountControl)
 
 as_admin() { lab exec admin --user Administrator -- drover "$@"; }
-setup() { as_admin --yes --json delegation setup "$@" >"$WORK/out" 2>"$WORK/err"; }
+setup() { as_admin --yes --json delegation setup --group "$GROUP" "$@" >"$WORK/out" 2>"$WORK/err"; }
 changes() { jq -s 'map(select(.event == "change")) | length' "$WORK/out"; }
 database() { lab exec dc -- "$1" -H "$LAB/dc/private/sam.ldb" "${@:2}"; }
 
 directory() {
-    database ldbsearch '(|(sAMAccountName=HV1$)(sAMAccountName=HV2$)(sAMAccountName=VM Hosts))' "${ATTRIBUTES[@]}" |
+    database ldbsearch '(|(sAMAccountName=HV1$)(sAMAccountName=HV2$)(sAMAccountName='"$GROUP"'))' "${ATTRIBUTES[@]}" |
         grep -E '^(dn|member|service|msDS|user)' | sort
 }
 
@@ -45,8 +47,11 @@ msDS-SupportedEncryptionTypes: 28
 
 LDIF
     done
+    no_group
+}
+no_group() {
     modify <<LDIF
-dn: CN=VM Hosts,CN=Users,$BASE_DN
+dn: CN=$GROUP,CN=Users,$BASE_DN
 changetype: delete
 
 LDIF
@@ -78,12 +83,16 @@ replace: userAccountControl
 userAccountControl: 4096
 
 LDIF
-    setup hv1 hv2 --store "$URL"
+    hv3_by_hand
+    no_group
+    as_admin --yes delegation setup hv1 hv2 --store "$URL"
     lab svc hv1 droverd start
     lab svc hv2 droverd start
 }
 
 test_begin
+need "a group more" setup hv1 hv2
+is "is all there is to do" "$(changes)" 3
 directory >"$WORK/before"
 need "a second run" setup hv1 hv2 --store "$URL"
 is "changes nothing" "$(changes)" 0
@@ -102,13 +111,13 @@ is "and leaves all else" "$(diff <(directory) "$WORK/before")" ""
 hv3_by_hand
 
 need "from a bare domain" bare
-as_admin delegation setup hv1 hv2 --store "$URL" --dry-run --format ldif >"$WORK/plan.ldif"
+as_admin delegation setup --group "$GROUP" hv1 hv2 --store "$URL" --dry-run --format ldif >"$WORK/plan.ldif"
 is "its plan as LDIF changes nothing" "$(directory | grep -c drover/)" 0
 database ldbmodify <"$WORK/plan.ldif" >"$WORK/by-hand" 2>&1 || bad "ldbmodify: $(cat "$WORK/by-hand")"
 is "carried out by ldbmodify it gives the same directory" "$(diff <(directory) "$WORK/before")" ""
 
 need "from a bare domain" bare
-as_admin delegation setup hv1 hv2 --store "$URL" --dry-run --format samba-tool >"$WORK/plan.sh"
+as_admin delegation setup --group "$GROUP" hv1 hv2 --store "$URL" --dry-run --format samba-tool >"$WORK/plan.sh"
 # shellcheck disable=SC1091
 . "$WORK/plan.sh" || bad "by hand: $(cat "$WORK/by-hand")"
 is "samba-tool gives the same directory" "$(diff <(directory) "$WORK/before")" ""
@@ -117,7 +126,7 @@ need "from a bare domain" bare
 need "the command itself" setup hv1 hv2 --store "$URL"
 is "gives the same directory" "$(diff <(directory) "$WORK/before")" ""
 
-lab exec admin --user alice -- drover --yes delegation setup --remove hv2 >"$WORK/out" 2>"$WORK/err"
+lab exec admin --user alice -- drover --yes delegation setup --group "$GROUP" --remove hv2 >"$WORK/out" 2>"$WORK/err"
 is "alice may not" "$?" 4
 like "and is told what it takes" "$(cat "$WORK/err")" "*domain admin's ticket*"
 is "nothing was changed" "$(diff <(directory) "$WORK/before")" ""
@@ -129,6 +138,17 @@ setup 'hv1)(cn=*'
 like "a name that is none" "$?: $(cat "$WORK/err")" "2: *is not the name of a host*"
 setup --store fs
 like "a file server's short name" "$?: $(cat "$WORK/err")" "2: *is not the full name of a file server*"
+
+modify <<LDIF
+dn: CN=HV1,CN=Computers,$BASE_DN
+changetype: modify
+add: msDS-AllowedToDelegateTo
+msDS-AllowedToDelegateTo: drover/hv9.$DOMAIN
+msDS-AllowedToDelegateTo: drover/HV9
+
+LDIF
+need "a host whose account is gone" setup --remove hv9
+is "leaves nothing behind" "$(changes) $(diff <(directory) "$WORK/before")" "2 "
 
 modify <<LDIF
 dn: CN=HV1,CN=Computers,$BASE_DN
