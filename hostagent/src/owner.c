@@ -45,7 +45,7 @@ int ha_owner_hold(struct ha_owner *o, bool create, struct drv_err *err)
     return rc;
 }
 
-static const struct ss_record_image *named_image(const struct ss_record *r, const char *disk)
+const struct ss_record_image *ha_record_image(const struct ss_record *r, const char *disk)
 {
     for (unsigned i = 0; i < r->n_images; i++)
         if (!strcmp(r->images[i].disk, disk))
@@ -82,7 +82,7 @@ int ha_owner_image_ids(struct ha_owner *o, unsigned disk, struct ss_record_image
 static int check_image(struct ha_owner *o, unsigned disk, struct drv_err *err)
 {
     const struct ss_disk *d = &o->def.disks[disk];
-    const struct ss_record_image *named = named_image(&o->rec, d->id);
+    const struct ss_record_image *named = ha_record_image(&o->rec, d->id);
     struct ss_record_image now = {0};
     if (!named || strcmp(named->store, d->store) != 0 || strcmp(named->path, d->path) != 0) {
         drv_err(err, DRV_EATTENTION, "disk %s (%s:%s) is not in the owner record's image set",
@@ -120,7 +120,7 @@ static int fill_images(struct ha_owner *o, struct ss_record *next, struct drv_er
     next->n_images = o->def.n_disks;
     for (unsigned i = 0; i < o->def.n_disks; i++) {
         const struct ss_disk *d = &o->def.disks[i];
-        const struct ss_record_image *old = o->rec_valid ? named_image(&o->rec, d->id) : NULL;
+        const struct ss_record_image *old = o->rec_valid ? ha_record_image(&o->rec, d->id) : NULL;
         struct ss_record_image *im = &next->images[i];
         memset(im, 0, sizeof *im);
         DRV_COPY(im->disk, d->id);
@@ -225,19 +225,10 @@ static int next_record(struct ha_owner *o, const char *instance, const char *mov
                        const char *home_store, const char *home, const char *vm_json_sha256,
                        struct ss_record *ret, struct drv_err *err)
 {
-    memset(ret, 0, sizeof *ret);
-    ret->epoch = (o->rec_valid ? o->rec.epoch : 0) + 1;
-    ret->state = SS_REC_RUNNING;
-    ret->stall_deadline_s = ha_stall_deadline_s(o->ha, &o->def);
-    DRV_COPY(ret->vm, o->uuid);
-    DRV_COPY(ret->host, o->ha->fqdn);
-    DRV_COPY(ret->boot_id, o->ha->boot_id);
+    uint64_t epoch = o->rec_valid ? o->rec.epoch : 0;
+    *ret = new_record(o, epoch + 1, SS_REC_RUNNING, home_store, home, vm_json_sha256);
     DRV_COPY(ret->instance, instance);
     DRV_COPY(ret->move, move);
-    DRV_COPY(ret->home_store, home_store);
-    DRV_COPY(ret->home_path, home);
-    DRV_COPY(ret->vm_json_sha256, vm_json_sha256);
-    drv_uuid_new(ret->nonce);
     return fill_images(o, ret, err);
 }
 

@@ -131,6 +131,8 @@ int ha_owner_save(const struct ha_owner *o, struct drv_err *err);
 int ha_owner_load(struct ha_owner *o, struct drv_err *err); // DRV_ENOTFOUND: no file
 void ha_owner_forget(const struct ha_owner *o);             // remove the file
 // Parts of owner.c and owner_proc.c that it uses.
+const struct ss_record_image *ha_record_image(const struct ss_record *r,
+                                              const char *disk); // NULL: the record has none
 struct ha_owner *ha_owner_new(struct ha *ha, const struct ss_vmdef *def);
 int ha_owner_start_one(struct ha_owner *o, unsigned i, bool after_crash, struct drv_err *err);
 int ha_owner_fill_fresh(struct ha_owner *o, unsigned fresh, struct drv_err *err);

@@ -275,18 +275,10 @@ int ha_owner_targets_check(struct ha_owner *t, struct drv_err *err)
 
 // --- the record ---
 
-static const struct ss_record_image *named_image(const struct ss_record *r, const char *disk)
-{
-    for (unsigned i = 0; i < r->n_images; i++)
-        if (!strcmp(r->images[i].disk, disk))
-            return &r->images[i];
-    return NULL;
-}
-
 // The record's image of a disk, if it lies where the disk does.
 static const struct ss_record_image *same_image(const struct ss_record *r, const struct ss_disk *d)
 {
-    const struct ss_record_image *im = named_image(r, d->id);
+    const struct ss_record_image *im = ha_record_image(r, d->id);
     return im && !strcmp(im->store, d->store) && !strcmp(im->path, d->path) ? im : NULL;
 }
 

@@ -103,6 +103,8 @@ restart_agent() {
 
 over() { [[ -z $(drover_on hv1 --json jobs --active | jq -r .move) ]]; }
 
+runs() { [[ $(vm_state "$VM" hv1) == running ]]; }
+
 # killed TEXT: the agent was killed; a new one brings the move to an end, here or there.
 killed() {
     local state
@@ -111,6 +113,7 @@ killed() {
     wait_until 60 over || bad "$1: the move ends: $(drover_on hv1 --plain jobs --active)"
     state=$(drover_on hv1 --json jobs | jq -r --arg id "$ID" 'select(.move == $id) | .state')
     like "$1: state" "$state" "@(done|failed)"
+    wait_until 20 runs
     is "$1: the guest runs" "$(vm_state "$VM" hv1)" running
     like "$1: the guest answers" "$(guest_ctl $IP stat)" "ok *"
     is "$1: the record names the disks' stores" "$(recorded)" "$(stores)"
@@ -147,6 +150,7 @@ is "bulk unchanged" "$(guest_ctl $IP --timeout 60 sum vda 100 16)$(guest_ctl $IP
 lab svc hv1 droverd kill
 need "after moves: a new agent" lab svc hv1 droverd start
 wait_until 20 over
+wait_until 20 runs # it says "stopped" until the new agent has looked at it
 is "found again" "$(vm_state "$VM" hv1) $(stores)" "running $STORE $STORE"
 
 # --- one disk alone: the home stays, and the epoch's definition changes in it ---
