@@ -68,6 +68,15 @@ static void load_arriving(struct ha *ha, const struct db_move *row)
         drv_log_err(LOG_ERR, "move.open", &err);
 }
 
+// The VM has left, and the row of it was the last thing to go (09_finish.c): only the journal does
+// not say so yet. The destination brings its own part to an end alone.
+static void end_left(struct ha *ha, const struct db_move *row)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    if (db_move_set_state(ha->db, row->id, DB_MOVE_DONE, NULL, NULL, &err) < 0)
+        drv_log_err(LOG_ERR, "move.journal", &err);
+}
+
 int ha_moves_load(struct ha *ha, struct drv_err *err)
 {
     struct db_moves rows = {0};
@@ -84,6 +93,8 @@ int ha_moves_load(struct ha *ha, struct drv_err *err)
                 F_STR("role", db_role_name(row->role)), F_STR("phase", row->phase));
         if (row->role == DB_DESTINATION)
             load_arriving(ha, row);
+        else if (!strcmp(row->phase, "finish") && !ha_vm_find(ha, row->vm_uuid))
+            end_left(ha, row);
     }
     db_moves_done(&rows);
     return 0;
