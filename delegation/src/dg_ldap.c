@@ -241,8 +241,10 @@ int dg_ldap_modify(struct dg_ldap *l, const char *dn, int op, const char *attr, 
     int rc = ldap_modify_ext_s(l->ld, dn, mods, NULL, NULL);
     bool there = op == LDAP_MOD_ADD &&
                  (rc == LDAP_TYPE_OR_VALUE_EXISTS || rc == LDAP_ALREADY_EXISTS); // AD: a member
-    bool gone = op == LDAP_MOD_DELETE && (rc == LDAP_NO_SUCH_ATTRIBUTE ||
-                                          rc == LDAP_UNWILLING_TO_PERFORM); // AD: no such member
+    bool gone =
+        op == LDAP_MOD_DELETE &&
+        (rc == LDAP_NO_SUCH_ATTRIBUTE ||
+         (rc == LDAP_UNWILLING_TO_PERFORM && strcmp(attr, "member") == 0)); // AD: no such member
     return rc == LDAP_SUCCESS || there || gone ? 0 : ldap_failed(err, l->ld, rc, dn);
 }
 

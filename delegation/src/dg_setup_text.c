@@ -22,18 +22,21 @@ static void put_ldif(FILE *f, const char *name, const char *value)
 }
 
 // Values of one attribute that follow each other are one modification.
-static bool same_record(const struct dg_change *a, const struct dg_change *b)
+static bool same_record(const struct dg_plan *p, unsigned i, unsigned k)
 {
-    return a && b && a->kind == b->kind && a->kind != DG_NEW_GROUP && a->attr == b->attr &&
+    const struct dg_change *a = &p->changes[i], *b = &p->changes[k];
+    return a->kind == b->kind && a->kind != DG_NEW_GROUP && a->attr == b->attr &&
            strcmp(a->dn, b->dn) == 0;
 }
 
-static void ldif_change(FILE *f, const struct dg_change *c, const struct dg_change *before,
-                        const struct dg_change *after)
+static void ldif_change(FILE *f, const struct dg_plan *p, unsigned i)
 {
     static const char *const ops[] = {
         [DG_ADD_VALUE] = "add", [DG_REMOVE_VALUE] = "delete", [DG_REPLACE_VALUE] = "replace"};
-    if (!same_record(before, c))
+    const struct dg_change *c = &p->changes[i];
+    bool begins = i == 0 || !same_record(p, i - 1, i);
+    bool ends = i + 1 == p->n || !same_record(p, i, i + 1);
+    if (begins)
         put_ldif(f, "dn", c->dn);
     if (c->kind == DG_NEW_GROUP) {
         fputs("changetype: add\nobjectClass: group\ngroupType: -2147483646\n", f);
@@ -41,10 +44,10 @@ static void ldif_change(FILE *f, const struct dg_change *c, const struct dg_chan
         fputc('\n', f);
         return;
     }
-    if (!same_record(before, c))
+    if (begins)
         fprintf(f, "changetype: modify\n%s: %s\n", ops[c->kind], c->attr);
     put_ldif(f, c->attr, c->value);
-    if (!same_record(c, after))
+    if (ends)
         fputs("-\n\n", f);
 }
 
@@ -80,67 +83,78 @@ static enum about about(const struct dg_change *c)
                                                               : A_ENCRYPTION;
 }
 
-static void samba_change(FILE *f, const struct dg_change *c, const struct dg_change *before,
-                         const struct dg_change *after)
+// The arguments of a command, quoted.
+struct words {
+    char *account, *value; // value: NULL for a new group
+    bool adds;
+};
+
+static struct words words_of(const struct dg_change *c, const char *escape)
 {
-    (void)before, (void)after;
-    char *account DRV_AUTO_FREE = quoted(c->account, "'\\''");
-    char *value DRV_AUTO_FREE =
-        c->value ? quoted(c->value_account ? c->value_account : c->value, "'\\''") : NULL;
-    bool adds = c->kind != DG_REMOVE_VALUE;
+    const char *value = c->value_account ? c->value_account : c->value;
+    return (struct words){.account = quoted(c->account, escape),
+                          .value = value ? quoted(value, escape) : NULL,
+                          .adds = c->kind != DG_REMOVE_VALUE};
+}
+
+static void words_done(struct words *w)
+{
+    free(w->account);
+    free(w->value);
+}
+
+static void samba_change(FILE *f, const struct dg_plan *p, unsigned i)
+{
+    const struct dg_change *c = &p->changes[i];
+    struct words w DRV_CLEANUP(words_done) = words_of(c, "'\\''");
     switch (about(c)) {
     case A_GROUP:
-        fprintf(f, "samba-tool group add %s\n", account);
+        fprintf(f, "samba-tool group add %s\n", w.account);
         break;
     case A_MEMBER:
-        fprintf(f, "samba-tool group %smembers %s %s\n", adds ? "add" : "remove", account, value);
+        fprintf(f, "samba-tool group %smembers %s %s\n", w.adds ? "add" : "remove", w.account,
+                w.value);
         break;
     case A_SPN:
-        fprintf(f, "samba-tool spn %s %s %s\n", adds ? "add" : "delete", value, account);
+        fprintf(f, "samba-tool spn %s %s %s\n", w.adds ? "add" : "delete", w.value, w.account);
         break;
     case A_DELEGATION:
-        fprintf(f, "samba-tool delegation %s-service %s %s\n", adds ? "add" : "del", account,
-                value);
+        fprintf(f, "samba-tool delegation %s-service %s %s\n", w.adds ? "add" : "del", w.account,
+                w.value);
         break;
     case A_ENCRYPTION:
-        fprintf(f, "net ads enctypes set %s %s\n", account, value);
+        fprintf(f, "net ads enctypes set %s %s\n", w.account, w.value);
         break;
     }
 }
 
-static void powershell_change(FILE *f, const struct dg_change *c, const struct dg_change *before,
-                              const struct dg_change *after)
+static void powershell_change(FILE *f, const struct dg_plan *p, unsigned i)
 {
-    (void)before, (void)after;
-    char *account DRV_AUTO_FREE = quoted(c->account, "''");
-    char *value DRV_AUTO_FREE =
-        c->value ? quoted(c->value_account ? c->value_account : c->value, "''") : NULL;
-    bool adds = c->kind != DG_REMOVE_VALUE;
+    const struct dg_change *c = &p->changes[i];
+    struct words w DRV_CLEANUP(words_done) = words_of(c, "''");
     switch (about(c)) {
     case A_GROUP:
-        fprintf(f, "New-ADGroup %s -GroupScope Global\n", account);
+        fprintf(f, "New-ADGroup %s -GroupScope Global\n", w.account);
         break;
     case A_MEMBER:
-        fprintf(f, "%s-ADGroupMember %s %s%s\n", adds ? "Add" : "Remove", account, value,
-                adds ? "" : " -Confirm:$false");
+        fprintf(f, "%s-ADGroupMember %s %s%s\n", w.adds ? "Add" : "Remove", w.account, w.value,
+                w.adds ? "" : " -Confirm:$false");
         break;
     case A_SPN:
-        fprintf(f, "setspn %s %s %s\n", adds ? "-S" : "-D", value, account);
+        fprintf(f, "setspn %s %s %s\n", w.adds ? "-S" : "-D", w.value, w.account);
         break;
     case A_DELEGATION:
-        fprintf(f, "Set-ADComputer %s -%s @{'%s'=%s}\n", account, adds ? "Add" : "Remove", c->attr,
-                value);
+        fprintf(f, "Set-ADComputer %s -%s @{'%s'=%s}\n", w.account, w.adds ? "Add" : "Remove",
+                c->attr, w.value);
         break;
     case A_ENCRYPTION:
-        fprintf(f, "Set-ADComputer %s -Replace @{'%s'=%s}\n", account, c->attr, c->value);
+        fprintf(f, "Set-ADComputer %s -Replace @{'%s'=%s}\n", w.account, c->attr, c->value);
         break;
     }
 }
 
-typedef void put_change(FILE *f, const struct dg_change *c, const struct dg_change *before,
-                        const struct dg_change *after);
-
-static char *text_of(const struct dg_plan *p, put_change *put)
+static char *text_of(const struct dg_plan *p,
+                     void (*put)(FILE *f, const struct dg_plan *p, unsigned i))
 {
     char *ret = NULL;
     size_t size = 0;
@@ -150,8 +164,7 @@ static char *text_of(const struct dg_plan *p, put_change *put)
     for (unsigned i = 0; i < p->n_notes; i++)
         fprintf(f, "# %s\n", p->notes[i]);
     for (unsigned i = 0; i < p->n; i++)
-        put(f, &p->changes[i], i ? &p->changes[i - 1] : NULL,
-            i + 1 < p->n ? &p->changes[i + 1] : NULL);
+        put(f, p, i);
     fclose(f);
     return ret;
 }

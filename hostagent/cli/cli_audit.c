@@ -2,7 +2,7 @@
 // drover audit: who asked a host for what, and how it was decided.
 #include "cli.h"
 
-enum { KEY_LIMIT = 0x3000, KEY_REFUSED, DEFAULT_ROWS = 50, MAX_ROWS = 400 };
+enum { KEY_LIMIT = 1, KEY_REFUSED, DEFAULT_ROWS = 50, MAX_ROWS = 400 };
 
 const struct argp_option cli_audit_options[] = {
     {"limit", KEY_LIMIT, "N", 0, "So many, the newest (default 50, at most 400)", 0},

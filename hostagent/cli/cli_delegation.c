@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { KEY_GROUP = 0x2000, KEY_STORE, KEY_REMOVE, KEY_DC, KEY_FORMAT, KEY_DRY = 'n' };
+enum { KEY_GROUP = 1, KEY_STORE, KEY_REMOVE, KEY_DC, KEY_FORMAT, KEY_DRY = 'n' };
 
 const struct argp_option cli_delegation_options[] = {
     {"group", KEY_GROUP, "NAME", 0, "The hosts' group (default: VM Hosts)", 0},
@@ -96,7 +96,7 @@ static void show(const struct cli *c, const struct dg_plan *p)
         cli_say(c, "note: %s", p->notes[i]);
 }
 
-static const struct {
+static const struct format {
     const char *name, *head;
     char *(*text)(const struct dg_plan *p);
 } formats[] = {
@@ -106,28 +106,28 @@ static const struct {
      dg_plan_powershell},
 };
 
-static bool known_format(const char *name)
+static const struct format *format_named(const char *name)
 {
     for (unsigned i = 0; i < DRV_ARRAY_LEN(formats); i++)
         if (!strcmp(formats[i].name, name))
-            return true;
-    return false;
+            return &formats[i];
+    return NULL;
 }
 
-static void dry_run(const struct cli *c, const struct dg_plan *p, const char *format)
+// only: NULL = all, with a heading each.
+static void dry_run(const struct cli *c, const struct dg_plan *p, const struct format *only)
 {
     if (c->json) {
         show_json(p);
         return;
     }
     for (unsigned i = 0; i < DRV_ARRAY_LEN(formats); i++) {
-        if (format && strcmp(formats[i].name, format) != 0)
+        if (only ? only != &formats[i] : !p->n)
             continue;
         DRV_AUTO_FREE char *text = formats[i].text(p);
-        if (!format && p->n)
+        if (!only)
             printf("%s%s\n", i ? "\n" : "", formats[i].head);
-        if (format || p->n)
-            fputs(text, stdout);
+        fputs(text, stdout);
     }
 }
 
@@ -159,7 +159,7 @@ static int carry_out(struct cli *c, struct dg_ldap *l, const struct dg_plan *p)
 }
 
 static int run(struct cli *c, const struct dg_wanted *w, const char *dc, bool dry,
-               const char *format)
+               const struct format *only)
 {
     struct drv_err err = DRV_ERR_INIT;
     struct dg_plan plan DRV_CLEANUP(dg_plan_done) = {0};
@@ -169,7 +169,7 @@ static int run(struct cli *c, const struct dg_wanted *w, const char *dc, bool dr
     if (rc < 0)
         status = cli_error(c, &err);
     else if (dry)
-        dry_run(c, &plan, format);
+        dry_run(c, &plan, only);
     else
         status = carry_out(c, l, &plan);
     dg_ldap_free(l);
@@ -183,7 +183,8 @@ int cli_delegation_setup(struct cli *c, const struct cli_args *a)
     bool dry = cli_opt(a, KEY_DRY) != NULL;
     if (c->host)
         return cli_usage(c, "delegation setup asks the directory, no agent: leave -H away");
-    if (format && (!dry || !known_format(format)))
+    const struct format *only = format ? format_named(format) : NULL;
+    if (format && (!dry || !only))
         return cli_usage(c, "--format is ldif, samba-tool or powershell, with --dry-run");
     collect(a, KEY_STORE, &stores);
     collect(a, KEY_REMOVE, &leaving);
@@ -199,7 +200,7 @@ int cli_delegation_setup(struct cli *c, const struct cli_args *a)
                                 .n_servers = stores.n,
                                 .remove = leaving.list,
                                 .n_remove = leaving.n};
-    int status = run(c, &w, cli_opt(a, KEY_DC), dry, format);
+    int status = run(c, &w, cli_opt(a, KEY_DC), dry, only);
     for (unsigned i = 0; i < stores.n; i++)
         free(servers[i]);
     return status;

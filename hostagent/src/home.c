@@ -6,10 +6,13 @@
 
 #include "agent.h"
 
-static int epoch_path(char *ret, const char *home, uint64_t epoch, struct drv_err *err)
+enum { HASH_DIGITS = 16, LIST_MAX = 4096 };
+
+int ha_home_path(char *ret, const char *home, uint64_t epoch, const char *sha256,
+                 struct drv_err *err)
 {
-    if (snprintf(ret, SS_PATH_MAX, "%s/vm.%llu.json", home, (unsigned long long)epoch) >=
-        SS_PATH_MAX)
+    if (snprintf(ret, SS_PATH_MAX, "%s/vm.%llu%s%.*s.json", home, (unsigned long long)epoch,
+                 sha256 ? "." : "", HASH_DIGITS, sha256 ? sha256 : "") >= SS_PATH_MAX)
         return drv_err(err, DRV_EINVAL, "the path of home folder %s is too long", home);
     return 0;
 }
@@ -20,50 +23,34 @@ void ha_home_sha256(const struct ss_vmdef *def, char ret[65])
     ss_text_sha256(text, strlen(text), ret);
 }
 
-int ha_home_write_epoch(struct ss_store *st, const char *home, const struct ss_vmdef *def,
-                        uint64_t epoch, char ret_sha256[65], struct drv_err *err)
+static int write_definition(struct ss_store *st, const char *home, const struct ss_vmdef *def,
+                            uint64_t epoch, bool by_hash, char ret_sha256[65], struct drv_err *err)
 {
     char path[SS_PATH_MAX];
     DRV_AUTO_FREE char *text = ss_vmdef_format(def);
     ss_text_sha256(text, strlen(text), ret_sha256);
-    if (epoch_path(path, home, epoch, err) < 0)
+    if (ha_home_path(path, home, epoch, by_hash ? ret_sha256 : NULL, err) < 0)
         return -1;
     return ss_write(st, path, text, strlen(text), err);
 }
 
-enum { HASH_DIGITS = 16, LIST_MAX = 4096 };
-
-static int change_path(char *ret, const char *home, uint64_t epoch, const char *sha256,
-                       struct drv_err *err)
+int ha_home_write_epoch(struct ss_store *st, const char *home, const struct ss_vmdef *def,
+                        uint64_t epoch, char ret_sha256[65], struct drv_err *err)
 {
-    if (snprintf(ret, SS_PATH_MAX, "%s/vm.%llu.%.*s.json", home, (unsigned long long)epoch,
-                 HASH_DIGITS, sha256) >= SS_PATH_MAX)
-        return drv_err(err, DRV_EINVAL, "the path of home folder %s is too long", home);
-    return 0;
-}
-
-int ha_home_path(char *ret, const char *home, uint64_t epoch, const char *sha256,
-                 struct drv_err *err)
-{
-    return sha256 ? change_path(ret, home, epoch, sha256, err) : epoch_path(ret, home, epoch, err);
+    return write_definition(st, home, def, epoch, false, ret_sha256, err);
 }
 
 int ha_home_write_change(struct ss_store *st, const char *home, const struct ss_vmdef *def,
                          uint64_t epoch, char ret_sha256[65], struct drv_err *err)
 {
-    char path[SS_PATH_MAX];
-    DRV_AUTO_FREE char *text = ss_vmdef_format(def);
-    ss_text_sha256(text, strlen(text), ret_sha256);
-    if (change_path(path, home, epoch, ret_sha256, err) < 0)
-        return -1;
-    return ss_write(st, path, text, strlen(text), err);
+    return write_definition(st, home, def, epoch, true, ret_sha256, err);
 }
 
 int ha_home_remove_change(struct ss_store *st, const char *home, uint64_t epoch, const char *sha256,
                           struct drv_err *err)
 {
     char path[SS_PATH_MAX];
-    return change_path(path, home, epoch, sha256, err) < 0 ? -1 : ss_unlink(st, path, err);
+    return ha_home_path(path, home, epoch, sha256, err) < 0 ? -1 : ss_unlink(st, path, err);
 }
 
 uint64_t ha_home_epoch_of(const char *file)
@@ -145,12 +132,12 @@ int ha_home_read(struct ss_store *st, const char *home, uint64_t epoch, const ch
 {
     char path[SS_PATH_MAX];
     struct drv_err none = DRV_ERR_INIT;
-    if (epoch_path(path, home, epoch, err) < 0)
+    if (ha_home_path(path, home, epoch, NULL, err) < 0)
         return -1;
     int rc = read_one(st, path, sha256, ret, err);
     if (rc != 0)
         return rc < 0 ? -1 : 0;
-    if (change_path(path, home, epoch, sha256, &none) < 0)
+    if (ha_home_path(path, home, epoch, sha256, &none) < 0)
         return -1;
     rc = read_one(st, path, sha256, ret, &none);
     if (rc == 1)

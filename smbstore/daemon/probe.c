@@ -127,13 +127,7 @@ static int probe_file(struct probe *p)
                                     .share = p->where.share,
                                     .tickets = p->tickets,
                                     .no_encryption = p->no_encryption};
-    struct smb_call c = {.how = {.path = p->where.path,
-                                 .access = SMB2_READ_DATA | SMB2_WRITE_DATA | SMB2_APPEND_DATA |
-                                           SMB2_READ_ATTRIBUTES | SMB2_WRITE_ATTRIBUTES |
-                                           SMB2_DELETE | SMB2_SYNCHRONIZE,
-                                 .share = SMB2_SHARE_READ,
-                                 .disposition = SMB2_DISP_CREATE,
-                                 .options = SMB2_OPT_NON_DIRECTORY | SMB2_OPT_DELETE_ON_CLOSE}};
+    struct smb_call c = {.how = smb_call_scratch(p->where.path)};
     p->conn = smb_call_connect(p->loop, &cfg, &p->err);
     if (!p->conn)
         return -1;

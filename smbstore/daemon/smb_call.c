@@ -23,6 +23,17 @@ uint32_t smb_call(struct drv_loop *loop, struct smb_call *c, void (*run)(struct 
     return smb_wait_run(loop, &c->wait, start);
 }
 
+struct smb2_create smb_call_scratch(const char *path)
+{
+    return (struct smb2_create){.path = path,
+                                .access = SMB2_READ_DATA | SMB2_WRITE_DATA | SMB2_APPEND_DATA |
+                                          SMB2_READ_ATTRIBUTES | SMB2_WRITE_ATTRIBUTES |
+                                          SMB2_DELETE | SMB2_SYNCHRONIZE,
+                                .share = SMB2_SHARE_READ,
+                                .disposition = SMB2_DISP_CREATE,
+                                .options = SMB2_OPT_NON_DIRECTORY | SMB2_OPT_DELETE_ON_CLOSE};
+}
+
 void smb_call_open(struct smb_call *c)
 {
     smb2_open(c->conn, &c->smb, &c->how, &c->opened);

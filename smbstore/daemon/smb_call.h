@@ -30,6 +30,9 @@ struct smb_call {
 // gives up a connection that says nothing, so it ends.
 uint32_t smb_call(struct drv_loop *loop, struct smb_call *c, void (*run)(struct smb_call *c));
 
+// `how` for a new file of ours that nobody else may write and that goes when it is closed.
+struct smb2_create smb_call_scratch(const char *path);
+
 // What run can be: see the functions of the same names in smb2.h.
 void smb_call_open(struct smb_call *c);
 void smb_call_close(struct smb_call *c);

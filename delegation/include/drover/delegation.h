@@ -78,8 +78,8 @@ int dg_cifs_ccache(const struct dg_env *env, gss_cred_id_t cred, const char *ser
 struct dg_ldap;
 
 // Bind with GSSAPI, sealed, as the owner of ccache_path's TGT (NULL = the process's own credential
-// cache, whatever its kind). realm NULL = the ccache's. dc NULL =
-// DNS SRV _ldap._tcp.<realm>, at most 4 of them tried. One thread at a time per handle.
+// cache, whatever its kind). realm NULL = the ccache's. dc NULL = DNS SRV _ldap._tcp.<realm>, at
+// most 4 of them tried. One thread at a time per handle.
 struct dg_ldap *dg_ldap_open(const char *ccache_path, const char *realm, const char *dc,
                              struct drv_err *err);
 void dg_ldap_free(struct dg_ldap *l);

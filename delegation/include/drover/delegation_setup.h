@@ -3,12 +3,12 @@
 // domain admin's work, from any machine; no agent takes part.
 //
 // Every host of the group gets, Kerberos only and without a flag in userAccountControl:
-//   servicePrincipalName      drover/<fqdn>, drover/<NAME>
-//   msDS-AllowedToDelegateTo  the same of each other host, and cifs/<fqdn>, cifs/<NAME> of each
-//   file
-//                             server (MS-SFU 3.1.5.2; S4U2Proxy asks by FQDN, Windows's consoles
-//                             list both)
-//   msDS-SupportedEncryptionTypes  AES, and neither DES nor RC4 (MS-KILE 2.2.7)
+//
+//   servicePrincipalName: drover/<fqdn>, drover/<NAME>
+//   msDS-AllowedToDelegateTo: those of the other hosts, and cifs/ of the file servers likewise
+//   msDS-SupportedEncryptionTypes: AES, and neither DES nor RC4
+//
+// MS-SFU 3.1.5.2 (S4U2Proxy asks by FQDN, Windows's consoles list both), MS-KILE 2.2.7.
 //
 // Worker threads or a command's main thread: all but planning asks a domain controller.
 #ifndef DROVER_DELEGATION_SETUP_H

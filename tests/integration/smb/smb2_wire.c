@@ -64,13 +64,7 @@ static void connect_and_tell(void)
 
 static void create(void)
 {
-    struct smb_call c = {.how = {.path = t.url.path,
-                                 .access = SMB2_READ_DATA | SMB2_WRITE_DATA | SMB2_APPEND_DATA |
-                                           SMB2_READ_ATTRIBUTES | SMB2_WRITE_ATTRIBUTES |
-                                           SMB2_DELETE | SMB2_SYNCHRONIZE,
-                                 .share = SMB2_SHARE_READ,
-                                 .disposition = SMB2_DISP_CREATE,
-                                 .options = SMB2_OPT_NON_DIRECTORY | SMB2_OPT_DELETE_ON_CLOSE}};
+    struct smb_call c = {.how = smb_call_scratch(t.url.path)};
     ok("create", call(&c, smb_call_open));
     t.fid = c.opened.fid;
     CHECK("the server tells no file id", c.opened.has_ids);
