@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-#include "fake_ports.h"
+#include "fake_ports_int.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,11 +9,9 @@
 // cmocka.h needs the headers above
 #include <cmocka.h>
 
-enum { USUAL_POLLS = 3, STUCK_PAUSES = 400 };
+enum { STUCK_PAUSES = 400 };
 
 // --- calls and faults ---
-
-enum fault { F_NONE, F_BEFORE, F_AFTER };
 
 static void trace(struct fake *f, const char *name)
 {
@@ -32,8 +30,7 @@ static bool is_journal(const char *port)
            !strcmp(port, "refuse");
 }
 
-// Count the call; is it the one that fails, and when? *err is filled then.
-static enum fault count(struct fake_side *s, const char *port, struct drv_err *err)
+enum fault fake_count(struct fake_side *s, const char *port, struct drv_err *err)
 {
     struct fake *f = s->f;
     char name[40];
@@ -58,18 +55,7 @@ static enum fault count(struct fake_side *s, const char *port, struct drv_err *e
                                                                                      : F_AFTER;
 }
 
-// The frame of nearly every port: journalled? may fail before; acts; looks; may fail after.
-#define ACT(s, port, ...)                                                                          \
-    do {                                                                                           \
-        fake_check_call((s), (port));                                                              \
-        enum fault fault_ = count((s), (port), err);                                               \
-        if (fault_ == F_BEFORE)                                                                    \
-            return -1;                                                                             \
-        {__VA_ARGS__} fake_check_state((s)->f);                                                    \
-        return fault_ == F_AFTER ? -1 : 0;                                                         \
-    } while (0)
-
-static unsigned bit_of(const struct fake *f, const struct mv_disk *d)
+unsigned fake_bit(const struct fake *f, const struct mv_disk *d)
 {
     for (unsigned i = 0; i < f->plan.n_disks; i++)
         if (!strcmp(f->plan.disks[i].id, d->id))
@@ -96,7 +82,7 @@ static int phase_begin(void *ctx, const char *phase, bool undo, struct drv_err *
         s->n_open--; // it could not be begun, so it has no end
     assert_true(s->n_open < DRV_ARRAY_LEN(s->open));
     snprintf(name, sizeof name, "begin %s%s", phase, undo ? "!" : "");
-    enum fault fault = count(s, name, err);
+    enum fault fault = fake_count(s, name, err);
     struct fake_row *row = &s->open[s->n_open++];
     DRV_COPY(row->phase, phase);
     row->undo = undo;
@@ -123,7 +109,7 @@ static int phase_end(void *ctx, const char *phase, bool undo, const struct drv_e
     struct fake_side *s = ctx;
     char name[40];
     snprintf(name, sizeof name, "end %s%s%s", phase, undo ? "!" : "", failure ? " failed" : "");
-    enum fault fault = count(s, name, err);
+    enum fault fault = fake_count(s, name, err);
     if (!s->n_open || strcmp(s->open[s->n_open - 1].phase, phase) != 0 ||
         s->open[s->n_open - 1].undo != undo)
         fake_bad(s->f, "the journal ends %s%s, which has not begun", phase, undo ? "!" : "");
@@ -147,7 +133,7 @@ static int taking(void *ctx, struct drv_err *err)
 static int refuse(void *ctx, struct drv_err *err)
 {
     struct fake_side *s = ctx;
-    enum fault fault = count(s, "refuse", err);
+    enum fault fault = fake_count(s, "refuse", err);
     if (fault == F_BEFORE)
         return -1;
     if (s->taking)
@@ -244,7 +230,7 @@ static int peer_enter(void *ctx, const char *phase, const char *step, json_t *ar
         fake_bad(f, "%s asked for outside its phase", phase);
     if (timeout_ms <= 0)
         fake_bad(f, "%s asked for with %d ms", phase, timeout_ms);
-    enum fault fault = count(s, name, err);
+    enum fault fault = fake_count(s, name, err);
     if (fault == F_BEFORE)
         return fail_peer(f, timeout_ms, err);
     if (!f->channel_up)
@@ -266,7 +252,7 @@ static int peer_undo(void *ctx, const char *phase, struct drv_err *err)
     struct fake *f = s->f;
     char name[40];
     snprintf(name, sizeof name, "undo %s", phase);
-    enum fault fault = count(s, name, err);
+    enum fault fault = fake_count(s, name, err);
     if (fault == F_BEFORE)
         return fail_peer(f, 60000, err);
     if (!f->channel_up)
@@ -283,7 +269,7 @@ static int peer_status(void *ctx, char *ret_word, size_t size, struct drv_err *e
 {
     struct fake_side *s = ctx, *d = &s->f->side[DST];
     struct fake *f = s->f;
-    enum fault fault = count(s, "status", err);
+    enum fault fault = fake_count(s, "status", err);
     if (fault != F_NONE)
         return fail_peer(f, 5000, err);
     if (f->partitioned)
@@ -295,253 +281,6 @@ static int peer_status(void *ctx, char *ret_word, size_t size, struct drv_err *e
                        : d->journalled                 ? "open"
                                                        : "unknown";
     return drv_copy(ret_word, size, f->says_taking-- > 0 ? "taking" : word);
-}
-
-// --- QEMU: disks ---
-
-static int mirror_start(void *ctx, const struct mv_disk *d, const struct mv_endpoints *to,
-                        uint64_t bandwidth_bps, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "mirror_start", {
-        if (to->disk_port != 4801 || strcmp(to->addr, "10.0.1.2") != 0)
-            fake_bad(s->f, "mirror to %s:%u", to->addr, to->disk_port);
-        s->f->mirrors |= bit_of(s->f, d);
-        s->f->mirror_bps = bandwidth_bps;
-    });
-}
-
-static int mirror_poll(void *ctx, const struct mv_disk *d, struct mv_mirror *ret,
-                       struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "mirror_poll", {
-        struct fake *f = s->f;
-        f->mirror_polls++;
-        ret->total_bytes = 1000;
-        ret->done_bytes = ret->wire_bytes = 100 * f->mirror_polls;
-        ret->ready = f->mirror_polls > USUAL_POLLS;
-        if (f->mirror)
-            f->mirror(f, ret);
-        if (ret->ready)
-            f->mirrors_ready |= bit_of(f, d);
-    });
-}
-
-static int mirror_finish(void *ctx, const struct mv_disk *d, int timeout_ms, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "mirror_finish", {
-        unsigned bit = bit_of(s->f, d);
-        if (!(s->f->mirrors_ready & bit))
-            fake_bad(s->f, "a mirror was finished that is not in sync");
-        if (s->qemu == Q_RUNNING)
-            fake_bad(s->f, "a mirror was finished while the guest runs");
-        if (timeout_ms <= 0 || timeout_ms > 1000)
-            fake_bad(s->f, "a mirror was given %d ms", timeout_ms);
-        s->f->mirrors &= ~bit;
-        s->f->side[DST].images |= bit << 8; // complete
-    });
-}
-
-static int mirror_abort(void *ctx, const struct mv_disk *d, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "mirror_abort", { s->f->mirrors &= ~bit_of(s->f, d); });
-}
-
-static int mirror_limit(void *ctx, const struct mv_disk *d, uint64_t bandwidth_bps,
-                        struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "mirror_limit", {
-        (void)bit_of(s->f, d);
-        s->f->mirror_bps = bandwidth_bps;
-    });
-}
-
-// --- QEMU: memory ---
-
-static int migrate_start(void *ctx, const struct mv_endpoints *to, unsigned downtime_limit_ms,
-                         uint64_t bandwidth_bps, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "migrate_start", {
-        if (to->memory_port != 4802)
-            fake_bad(s->f, "memory to port %u", to->memory_port);
-        if (s->f->patience_ms != (int)s->f->plan.max_blackout_ms)
-            fake_bad(s->f, "memory begins with a patience of %d ms", s->f->patience_ms);
-        s->f->mig = MV_MIG_ACTIVE;
-        s->f->polls = 0;
-        s->f->last_downtime_ms = downtime_limit_ms;
-        s->f->last_bandwidth_bps = bandwidth_bps;
-    });
-}
-
-static int migrate_limits(void *ctx, unsigned downtime_limit_ms, uint64_t bandwidth_bps,
-                          struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "migrate_limits", {
-        s->f->limits_set++;
-        s->f->last_downtime_ms = downtime_limit_ms;
-        s->f->last_bandwidth_bps = bandwidth_bps;
-    });
-}
-
-static void usual_migration(struct fake *f, struct mv_migration *io)
-{
-    bool paused = f->side[SRC].qemu == Q_PAUSED;
-    io->transferred_bytes += 1 << 20;
-    io->total_bytes = 1 << 28;
-    io->remaining_bytes = (1u << 28) / (f->polls + 1);
-    io->passes = f->polls;
-    io->expected_downtime_ms = 40;
-    if (f->polls < USUAL_POLLS || f->mig != MV_MIG_ACTIVE)
-        return;
-    if (!paused)
-        f->mig = MV_MIG_PRE_SWITCHOVER;
-    else if (!f->never_sends)
-        f->mig = MV_MIG_COMPLETED;
-}
-
-static int migrate_poll(void *ctx, struct mv_migration *io, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "migrate_poll", {
-        struct fake *f = s->f;
-        f->polls++;
-        (f->migration ? f->migration : usual_migration)(f, io);
-        if (f->mig == MV_MIG_PRE_SWITCHOVER && s->qemu == Q_RUNNING) {
-            s->qemu = Q_PAUSED;
-            f->stopped_us = f->now_us;
-        }
-        if (f->mig == MV_MIG_COMPLETED) {
-            s->qemu = Q_POSTMIGRATE;
-            f->dst_loaded = !f->never_loads;
-        }
-        io->state = f->mig;
-    });
-}
-
-static int migrate_continue(void *ctx, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "migrate_continue", {
-        if (s->f->mig != MV_MIG_PRE_SWITCHOVER)
-            fake_bad(s->f, "continue in state %d", (int)s->f->mig);
-        if (s->f->mirrors)
-            fake_bad(s->f, "the device state goes before mirrors %x are finished", s->f->mirrors);
-        s->f->mig = MV_MIG_ACTIVE;
-        s->f->polls = 0;
-    });
-}
-
-static int migrate_cancel(void *ctx, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "migrate_cancel", {
-        struct fake *f = s->f;
-        if (f->mig != MV_MIG_NONE)
-            f->mig = MV_MIG_CANCELLED;
-        if (s->qemu == Q_NONE)
-            return drv_err(err, DRV_EUNREACHABLE, "QEMU is gone");
-        if (s->qemu != Q_RUNNING &&
-            (f->rec.host != SRC || f->rec.state != R_RUNNING || f->rec.held_by != SRC))
-            fake_bad(f, "the source is to resume without the epoch");
-        s->qemu = Q_RUNNING;
-    });
-}
-
-static void wait_change(void *ctx, int timeout_ms)
-{
-    struct fake_side *s = ctx;
-    s->f->now_us += timeout_ms * 1000LL;
-}
-
-static int64_t stopped_at_us(void *ctx)
-{
-    struct fake_side *s = ctx;
-    fake_check_call(s, "stopped_at_us");
-    return s->f->stopped_us;
-}
-
-static int incoming_start(void *ctx, struct mv_endpoints *ret, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "incoming_start", {
-        if (!s->reserved || !s->f->side[SRC].reserved)
-            fake_bad(s->f, "incoming QEMU without a reservation");
-        if (!s->stores_open || strcmp(ret->addr, "10.0.1.2") != 0)
-            fake_bad(s->f, "incoming QEMU without stores or address");
-        s->qemu = Q_INCOMING;
-        ret->disk_port = mv_plan_moves_disks(&s->f->plan) ? 4801 : 0;
-    });
-}
-
-static int incoming_listen(void *ctx, struct mv_endpoints *io, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "incoming_listen", {
-        if (s->qemu != Q_INCOMING)
-            fake_bad(s->f, "listen without an incoming QEMU");
-        io->memory_port = 4802;
-    });
-}
-
-static int incoming_disks_done(void *ctx, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "incoming_disks_done", {
-        if (s->f->mirrors)
-            fake_bad(s->f, "exports end before mirrors %x do", s->f->mirrors);
-    });
-}
-
-static int incoming_wait_loaded(void *ctx, int timeout_ms, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "incoming_wait_loaded", {
-        if (!s->f->dst_loaded) {
-            s->f->now_us += timeout_ms * 1000LL;
-            return drv_err(err, DRV_ETIMEDOUT, "not loaded in %d ms", timeout_ms);
-        }
-        s->qemu = Q_PAUSED;
-    });
-}
-
-static int cont(void *ctx, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "cont", {
-        struct fake *f = s->f;
-        if (f->rec.host != s->me || f->rec.state != R_RUNNING || f->rec.held_by != s->me)
-            fake_bad(f, "cont without the epoch");
-        if (f->gate_shut)
-            return drv_err(err, DRV_ESTATE, "this host may not run the VM");
-        if (s->qemu == Q_INCOMING)
-            fake_bad(f, "cont before the memory is loaded");
-        s->qemu = Q_RUNNING;
-    });
-}
-
-static int run_state(void *ctx, char *ret_state, size_t size, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "run_state",
-        { drv_copy(ret_state, size, s->qemu == Q_RUNNING ? "running" : "paused"); });
-}
-
-static int quit(void *ctx, struct drv_err *err)
-{
-    struct fake_side *s = ctx;
-    ACT(s, "quit", {
-        if (s->me == DST && mv_job_taken(s->job))
-            fake_bad(s->f, "the destination's QEMU is ended after the commit");
-        if (s->me == SRC && s->f->rec.host == SRC)
-            fake_bad(s->f, "the source's QEMU is ended before the commit");
-        s->qemu = Q_NONE;
-    });
 }
 
 // --- stores ---
@@ -601,7 +340,7 @@ static int release(void *ctx, bool *ret_written, struct drv_err *err)
         fake_bad(f, "released before both QEMUs said completed");
     if (s->qemu == Q_RUNNING || f->rec.held_by != SRC)
         fake_bad(f, "released while running, or without the handles");
-    enum fault fault = count(s, "release", err);
+    enum fault fault = fake_count(s, "release", err);
     f->now_us += f->slow_ms * 1000LL;
     if (fault == F_BEFORE)
         return -1;
@@ -641,7 +380,7 @@ static int take_commit(void *ctx, struct drv_err *err)
     struct fake_side *s = ctx;
     struct fake *f = s->f;
     fake_check_call(s, "take_commit");
-    enum fault fault = count(s, "take_commit", err);
+    enum fault fault = fake_count(s, "take_commit", err);
     if (!s->taking)
         fake_bad(f, "an epoch write that the journal does not expect");
     if (f->rec.held_by != DST)
@@ -670,7 +409,7 @@ static int take_back(void *ctx, struct drv_err *err)
     struct fake_side *s = ctx;
     struct fake *f = s->f;
     fake_check_call(s, "take_back");
-    enum fault fault = count(s, "take_back", err);
+    enum fault fault = fake_count(s, "take_back", err);
     if (fault == F_BEFORE)
         return -1;
     if (f->take_backs_unknown > 0) {
@@ -796,27 +535,6 @@ static void vm_arrived(void *ctx)
 
 static const struct mv_journal_ports journal_ports = {phase_begin, phase_end, taking, refuse};
 static const struct mv_peer_ports peer_ports = {peer_enter, peer_undo, peer_status};
-static const struct mv_qemu_ports qemu_ports = {
-    .mirror_start = mirror_start,
-    .mirror_poll = mirror_poll,
-    .mirror_finish = mirror_finish,
-    .mirror_abort = mirror_abort,
-    .mirror_limit = mirror_limit,
-    .migrate_start = migrate_start,
-    .migrate_limits = migrate_limits,
-    .migrate_poll = migrate_poll,
-    .migrate_continue = migrate_continue,
-    .migrate_cancel = migrate_cancel,
-    .wait_change = wait_change,
-    .stopped_at_us = stopped_at_us,
-    .incoming_start = incoming_start,
-    .incoming_listen = incoming_listen,
-    .incoming_disks_done = incoming_disks_done,
-    .incoming_wait_loaded = incoming_wait_loaded,
-    .cont = cont,
-    .run_state = run_state,
-    .quit = quit,
-};
 static const struct mv_store_ports store_ports = {
     .create_images = create_images,
     .delete_images = delete_images,
@@ -841,7 +559,7 @@ static const struct mv_host_ports host_ports = {
     .vm_left = vm_left,
     .vm_arrived = vm_arrived,
 };
-static const struct mv_ports ports = {&journal_ports, &peer_ports, &qemu_ports, &store_ports,
+static const struct mv_ports ports = {&journal_ports, &peer_ports, &fake_qemu_ports, &store_ports,
                                       &host_ports};
 
 // --- a run ---
