@@ -5,21 +5,26 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint8_t *from_hex(const char *hex, size_t *ret_len)
+size_t hex_bytes(const char *hex, uint8_t *to)
 {
-    uint8_t *bytes = malloc(strlen(hex) / 2 + 1);
     size_t n = 0;
-    assert_non_null(bytes);
     for (; *hex; hex++) {
         if (*hex == ' ')
             continue;
         unsigned v;
         assert_int_equal(sscanf(hex++, "%2x", &v), 1);
-        bytes[n++] = (uint8_t)v;
+        to[n++] = (uint8_t)v;
     }
-    uint8_t *exact = realloc(bytes, n);
+    return n;
+}
+
+uint8_t *from_hex(const char *hex, size_t *ret_len)
+{
+    uint8_t *bytes = malloc(strlen(hex) / 2 + 1);
+    assert_non_null(bytes);
+    *ret_len = hex_bytes(hex, bytes);
+    uint8_t *exact = realloc(bytes, *ret_len);
     assert_non_null(exact);
-    *ret_len = n;
     return exact;
 }
 

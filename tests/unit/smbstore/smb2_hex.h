@@ -13,6 +13,8 @@
 #include "drover/err.h"
 #include "drover/util.h"
 
+// Blanks are skipped. Returns how many bytes.
+size_t hex_bytes(const char *hex, uint8_t *to);
 // A message in memory of exactly its size, so that ASan sees what lies past it.
 uint8_t *from_hex(const char *hex, size_t *ret_len);
 // The good one with other bytes at `at`.

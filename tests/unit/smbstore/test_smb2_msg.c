@@ -12,30 +12,18 @@
 
 #include "drover/util.h"
 #include "msg.h"
+#include "smb2_hex.h"
 
 static const struct smb2_fid fid = {0x1112131415161718, 0x2122232425262728};
 #define FID "18171615 14131211 28272625 24232221"
 
 static uint8_t out[SMB2_REQUEST_MAX];
 
-static size_t from_hex(const char *hex, uint8_t *bytes)
-{
-    size_t n = 0;
-    for (; *hex; hex++) {
-        if (*hex == ' ')
-            continue;
-        unsigned v;
-        assert_int_equal(sscanf(hex++, "%2x", &v), 1);
-        bytes[n++] = (uint8_t)v;
-    }
-    return n;
-}
-
 // The message of len bytes in out has this body, and the encoder kept off the header.
 static void expect(size_t len, const char *hex)
 {
     static uint8_t want[4096];
-    size_t n = from_hex(hex, want);
+    size_t n = hex_bytes(hex, want);
     assert_int_equal(len, SMB2_HDR_BYTES + n);
     assert_memory_equal(out + SMB2_HDR_BYTES, want, n);
     for (size_t i = 0; i < SMB2_HDR_BYTES; i++)
@@ -69,10 +57,10 @@ static void header_is_written_and_read_back(void **state)
                                .tree_id = 0x41424344,
                                .session_id = 0x5152535455565758};
     uint8_t want[SMB2_HDR_BYTES];
-    assert_int_equal(from_hex("FE534D42 4000 0201 430000C0 1000 0403 09000000 00000000"
-                              "38373635 34333231 00000000 44434241 58575655 54535251"
-                              "00000000 00000000 00000000 00000000",
-                              want),
+    assert_int_equal(hex_bytes("FE534D42 4000 0201 430000C0 1000 0403 09000000 00000000"
+                               "38373635 34333231 00000000 44434241 58575655 54535251"
+                               "00000000 00000000 00000000 00000000",
+                               want),
                      SMB2_HDR_BYTES);
     smb2_put_hdr(out, &h);
     assert_memory_equal(out, want, SMB2_HDR_BYTES);
@@ -83,7 +71,7 @@ static void header_is_written_and_read_back(void **state)
     h.async_id = 0x6162636465666768;
     h.tree_id = 0;
     smb2_put_hdr(out, &h);
-    from_hex("68676665 64636261", want + 32);
+    hex_bytes("68676665 64636261", want + 32);
     want[16] |= SMB2_F_ASYNC;
     assert_memory_equal(out, want, SMB2_HDR_BYTES);
     assert_int_equal(smb2_get_hdr(out, SMB2_HDR_BYTES, &back, NULL), 0);
@@ -226,7 +214,7 @@ static void names_become_utf16_with_pairs(void **state)
                                  "\xEF\xBF\xBF\xF0\x90\x80\x80\xF0\x9F\x92\xA9\xF4\x8F\xBF\xBF"),
                      120 + 26 + 6 + 24);
     uint8_t want[26];
-    from_hex("7F00 8000 FF07 0008 FFD7 00E0 FFFF 00D8 00DC 3DD8 A9DC FFDB FFDF", want);
+    hex_bytes("7F00 8000 FF07 0008 FFD7 00E0 FFFF 00D8 00DC 3DD8 A9DC FFDB FFDF", want);
     assert_int_equal(out[64 + 46], sizeof want);
     assert_memory_equal(out + 120, want, sizeof want);
 }
