@@ -89,6 +89,7 @@ int dg_probe(const struct dg_env *env, gss_cred_id_t cred, const char *service, 
 
 struct wanted {
     const char *service, *host;
+    const char *by;   // the host: it may have a ticket of its own for the same service
     krb5_creds *copy; // of the ticket that was found
 };
 
@@ -101,8 +102,10 @@ static bool component_is(krb5_const_principal p, unsigned n, const char *text)
 static int find_service(krb5_context k, const krb5_creds *cred, void *arg)
 {
     struct wanted *w = arg;
-    if (cred->server->length != 2 || !component_is(cred->server, 0, w->service) ||
-        !component_is(cred->server, 1, w->host))
+    char client[DG_NAME_LEN];
+    dg_krb5_name(k, cred->client, client);
+    if (strcmp(client, w->by) == 0 || cred->server->length != 2 ||
+        !component_is(cred->server, 0, w->service) || !component_is(cred->server, 1, w->host))
         return 0;
     return krb5_copy_creds(k, cred, &w->copy) == 0;
 }
@@ -111,10 +114,11 @@ int dg_cifs_ccache(const struct dg_env *env, gss_cred_id_t cred, const char *ser
                    const char *path, struct drv_err *err)
 {
     struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
-    struct wanted wanted = {.service = "cifs", .host = server};
+    char by[DG_NAME_LEN];
+    struct wanted wanted = {.service = "cifs", .host = server, .by = by};
     int found = 0;
-    if (dg_probe(env, cred, "cifs", server, err) < 0 || dg_krb5_init(&k5, err) < 0 ||
-        dg_ccache_of_cred(&k5, cred, err) < 0 ||
+    if (dg_impersonator(cred, by, err) < 0 || dg_probe(env, cred, "cifs", server, err) < 0 ||
+        dg_krb5_init(&k5, err) < 0 || dg_ccache_of_cred(&k5, cred, err) < 0 ||
         dg_ccache_each(k5.k, k5.cc, find_service, &wanted, &found, err) < 0)
         return -1;
     if (!found)

@@ -60,12 +60,19 @@ session() {
     local host=$1 cc=$2 accept
     shift 2
     rm -f "$WORK/$host.cc"
+    [[ -z ${OWN_TICKET:-} ]] || own_ticket "$host"
     lab exec hv1 -- "$TOOL" accept "$LAB/keytabs/$host.keytab" "$WORK/$host.cc" "$host.$DOMAIN" \
         $SESSION_PORT "$ROLES" "hv2.$DOMAIN" $CHANNEL_PORT >"$WORK/accept" 2>&1 &
     accept=$!
     lab exec admin -- env KRB5CCNAME="FILE:$cc" "$TOOL" connect "$host.$DOMAIN" $SESSION_PORT "$@" \
         >"$WORK/client" 2>&1
     wait $accept $PEER
+}
+
+# The host has been at the file server itself: its cache holds a ticket for it in its own name.
+own_ticket() {
+    lab exec hv1 -- kinit -k -t "$LAB/keytabs/$1.keytab" -c "FILE:$WORK/$1.cc" "${1^^}$" &&
+        lab exec hv1 -- kvno -q -c "FILE:$WORK/$1.cc" "cifs/fs.$DOMAIN"
 }
 
 # ticket USER [KINIT OPTION...]: path of a new ticket cache.
@@ -98,6 +105,12 @@ want klist "Default principal: alice@$REALM" "cifs/fs.$DOMAIN@$REALM"
 echo alice >"$WORK/hello"
 smb_as "$WORK/hv1.cc.cifs" "put $WORK/hello $FILE; showacls; ls $FILE" >"$WORK/smb"
 want smb "putting file" "Owner SID:	$(sed -n 's/^session user alice.* sid \([^ ]*\) .*/\1/p' "$WORK/accept")"
+
+case_is "also when the host has a ticket of its own for the file server"
+peer_end
+OWN_TICKET=1 session hv1 "$(ticket alice)"
+klist -c "$WORK/hv1.cc.cifs" >"$WORK/klist"
+want klist "Default principal: alice@$REALM" "cifs/fs.$DOMAIN@$REALM"
 
 case_is "bob has no role"
 peer_end
