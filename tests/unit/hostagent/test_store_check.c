@@ -86,7 +86,7 @@ static void shares(struct rig *r, const char *manner, const char *answer)
 
 #define REPORT(encrypted, flush, holes)                                                            \
     "{\"dialect\":\"3.1.1\",\"encrypted\":\"" encrypted "\",\"signing\":\"AES-128-GMAC\","         \
-    "\"capabilities\":47,\"max_read\":8388608,\"max_write\":8388608,\"flush_ms_median\":" flush    \
+    "\"capabilities\":47,\"max_read\":8388608,\"max_write\":8388608,\"flush_ms\":" flush           \
     ",\"sparse\":true,\"ranges\":true,\"punch\":" holes "}"
 #define SOUND REPORT("AES-128-GCM", "0.8,\"flush_empty_ms\":0.3", "true")
 
