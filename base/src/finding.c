@@ -34,6 +34,11 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("D12", DRV_EXIT_AUTH, "This user's account cannot be delegated", "Use another account, or clear \"account is sensitive\" and Protected Users for it."),
     ERR("D13", DRV_EXIT_AUTH, "A whole ticket-granting ticket was delegated", "Log on with a client that does not forward tickets; drover wants constrained delegation only."),
     ERR("D14", DRV_EXIT_AUTH, "Acting for the user failed", "Compare the account's delegation settings with the README and read the domain controller's log."),
+    WARN("D17", DRV_EXIT_AUTH, "The host may act for anybody at any service", "As domain admin: samba-tool delegation for-any-service 'HOST$' off"),
+    WARN("D18", DRV_EXIT_AUTH, "The host may act for users who never came to it", "As domain admin: samba-tool delegation for-any-protocol 'HOST$' off"),
+    WARN("D19", DRV_EXIT_AUTH, "The account's encryption types are not AES alone", "As domain admin: drover delegation setup"),
+    ERR("D20", DRV_EXIT_AUTH, "A service name stands on two accounts", "As domain admin: take it from the wrong one (samba-tool spn delete, setspn -D)."),
+    ERR("D21", DRV_EXIT_AUTH, "The host has no complete computer account", "Join the host to the domain, or as domain admin: drover delegation setup HOST"),
     // A: roles
     ERR("A01", DRV_EXIT_AUTH, "No role on this host", "Add the user to a group that the host's setting \"roles\" names, then log on again (kinit)."),
     ERR("A02", DRV_EXIT_AUTH, "The role does not allow this", "Ask an administrator of the host, or get the role; group changes need a new ticket (kinit)."),
@@ -41,6 +46,10 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("A04", DRV_EXIT_AUTH, "The other host is not in the hosts' group", "As domain admin: samba-tool group addmembers 'VM Hosts' 'HOST$', then restart droverd on that host."),
     ERR("A05", DRV_EXIT_AUTH, "The user may not write the VM's folder", "Give the user's group write access to the VM's folder on the file server."),
     ERR("A06", DRV_EXIT_AUTH, "The user is not proven to this host", "Log on with a fresh ticket of the domain (kinit USER) and run the command on the VM's host or your own desk."),
+    ERR("A08", DRV_EXIT_AUTH, "The user's ticket is older than the role", "Get a new ticket: kinit USER"),
+    ERR("A09", DRV_EXIT_AUTH, "The host's ticket is older than its group", "drover doctor --fix renews it; restarting droverd does too."),
+    ERR("A10", DRV_EXIT_AUTH, "A group of the setting roles is not in the directory", "Name groups that exist: drover -H HOST host set roles=…"),
+    WARN("A11", DRV_EXIT_AUTH, "The ticket has a role that was taken away", "The role ends with the ticket; disable the account if it must end at once."),
     // R: receiving, sending, slots
     ERR("R01", DRV_EXIT_UNREACHABLE, "The destination does not receive VMs", "On the destination: drover host set receive=on"),
     ERR("R02", DRV_EXIT_UNREACHABLE, "The source does not send VMs", "On the source: drover host set send=on"),
@@ -86,6 +95,9 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("N02", DRV_EXIT_REFUSED, "No migration network in common", "Let move_networks of both hosts name a common subnet."),
     ERR("N03", DRV_EXIT_REFUSED, "The migration network is unreachable", "Check cabling and firewall of the migration network (data_ports)."),
     ERR("N05", DRV_EXIT_REFUSED, "The hosts do not agree on encryption", "Set encrypt=on on both hosts, or, if clear streams are meant, encrypt=off on both."),
+    ERR("N06", DRV_EXIT_REFUSED, "A host's name does not lead to it", "Correct the host's address record in DNS (or /etc/hosts)."),
+    WARN("N07", DRV_EXIT_REFUSED, "Reverse DNS does not name the host", "Correct its PTR record, or set rdns = false in /etc/krb5.conf."),
+    ERR("N08", DRV_EXIT_REFUSED, "Large packets do not pass on the migration network", "Give all interfaces and switches on the way the same MTU."),
     // T: time
     ERR("T01", DRV_EXIT_REFUSED, "Clocks differ too much", "Set the clocks by the domain controller: timedatectl, chronyc tracking"),
     WARN("T02", DRV_EXIT_REFUSED, "Clocks differ", "Set the clocks by the domain controller before Kerberos refuses (5 minutes)."),
@@ -191,6 +203,31 @@ void drv_finding_fix(struct drv_findings *f, const char *fmt, ...)
     va_end(ap);
 }
 
+void drv_finding_command(struct drv_findings *f, const char *at, const char *fmt, ...)
+{
+    va_list ap;
+    if (f->n == 0)
+        return;
+    struct drv_finding *one = &f->list[f->n - 1];
+    va_start(ap, fmt);
+    int n = vsnprintf(one->command, sizeof one->command, fmt, ap);
+    va_end(ap);
+    if (n < 0 || (size_t)n >= sizeof one->command) // half a command may do anything
+        one->command[0] = '\0';
+    DRV_COPY(one->at, at);
+}
+
+bool drv_finding_err(struct drv_findings *f, const char *id, const char *host,
+                     const struct drv_err *e)
+{
+    if (!e->id[0] && !id)
+        return false;
+    drv_finding_add(f, e->id[0] ? e->id : id, host, "%s", e->msg);
+    if (e->hint[0])
+        drv_finding_fix(f, "%s", e->hint);
+    return true;
+}
+
 unsigned drv_findings_errors(const struct drv_findings *f)
 {
     unsigned n = 0;
@@ -218,10 +255,14 @@ json_t *drv_findings_to_json(const struct drv_findings *f)
     for (unsigned i = 0; i < f->n; i++) {
         const struct drv_finding *one = &f->list[i];
         const struct drv_finding_def *def = drv_finding_def(one->id);
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "id", one->id,
-                                              "severity", drv_severity_name(one->severity), "host",
-                                              one->host, "title", def ? def->title : "", "text",
-                                              one->text, "fix", one->fix));
+        json_t *j = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s}", "id", one->id, "severity",
+                              drv_severity_name(one->severity), "host", one->host, "title",
+                              def ? def->title : "", "text", one->text, "fix", one->fix);
+        if (one->command[0]) {
+            json_object_set_new(j, "command", json_string(one->command));
+            json_object_set_new(j, "at", json_string(one->at));
+        }
+        json_array_append_new(list, j);
     }
     return list;
 }
@@ -243,10 +284,11 @@ int drv_findings_from_json(const json_t *j, struct drv_findings *f, struct drv_e
     json_array_foreach(j, i, item)
     {
         const char *id, *severity, *text;
-        const char *host = "", *fix = "";
+        const char *host = "", *fix = "", *command = "", *at = "";
         json_error_t je;
-        if (json_unpack_ex(item, &je, 0, "{s:s, s:s, s:s, s?s, s?s}", "id", &id, "severity",
-                           &severity, "text", &text, "host", &host, "fix", &fix) < 0)
+        if (json_unpack_ex(item, &je, 0, "{s:s, s:s, s:s, s?s, s?s, s?s, s?s}", "id", &id,
+                           "severity", &severity, "text", &text, "host", &host, "fix", &fix,
+                           "command", &command, "at", &at) < 0)
             return drv_err(err, DRV_EPEER, "finding %zu: %s", i, je.text);
         int sev = severity_from_name(severity);
         if (strlen(id) != DRV_ID_LEN - 1 || sev < 0)
@@ -258,6 +300,8 @@ int drv_findings_from_json(const json_t *j, struct drv_findings *f, struct drv_e
         DRV_COPY(one->host, host);
         DRV_COPY(one->text, text);
         DRV_COPY(one->fix, fix);
+        if (DRV_COPY(one->command, command) < 0 || DRV_COPY(one->at, at) < 0)
+            return drv_err(err, DRV_EPEER, "finding %zu: its command is too long", i);
     }
     return 0;
 }

@@ -99,6 +99,15 @@ int dg_ldap_spn_owner(struct dg_ldap *l, const char *spn, char ret[DG_NAME_LEN],
 
 // ---- dg_setup.c ----
 
+enum {
+    DG_UAC_ANY_SERVICE = 0x00080000,  // MS-ADTS 2.2.16: TRUSTED_FOR_DELEGATION
+    DG_UAC_ANY_PROTOCOL = 0x01000000, // TRUSTED_TO_AUTH_FOR_DELEGATION
+    DG_ENC_AES = 0x18,                // MS-KILE 2.2.7: AES-128 and AES-256
+};
+
+// "hv1", "hv1.example.lan" and "HV1$" → "HV1$".
+int dg_account_name(const char *host, char ret[DG_NAME_LEN], struct drv_err *err);
+
 struct dg_found_host {
     struct dg_account a;
     bool member;                 // of the group, through others as well
@@ -113,8 +122,20 @@ struct dg_found {          // what the directory has
     unsigned n_hosts;
     struct dg_strings servers; // FQDN of file servers: asked for, and found
 };
+// What the directory has of what is wanted. The caller frees *ret, on failure as well.
+int dg_setup_read(struct dg_ldap *l, const struct dg_wanted *w, struct dg_found *ret,
+                  struct drv_err *err);
+void dg_found_done(struct dg_found *f);
 // What is missing; no I/O.
 int dg_setup_compare(const struct dg_found *f, struct dg_plan *ret, struct drv_err *err);
+
+// ---- dg_check.c ----
+
+struct drv_findings;
+// The findings of dg_check that follow from f; no I/O.
+int dg_check_found(const struct dg_found *f, bool needs_delegation, struct drv_findings *ret,
+                   struct drv_err *err);
+
 void dg_strings_add(struct dg_strings *s, const char *value); // unless it is there
 
 // RFC 4515: value for a search filter, everything but letters, digits and " ._-" as \xx (malloc'd).

@@ -80,6 +80,52 @@ int dg_keytab_principal(const char *keytab, char ret[DG_NAME_LEN], struct drv_er
     return 0;
 }
 
+static bool is_aes(krb5_enctype e)
+{
+    return e == ENCTYPE_AES256_CTS_HMAC_SHA1_96 || e == ENCTYPE_AES128_CTS_HMAC_SHA1_96 ||
+           e == ENCTYPE_AES256_CTS_HMAC_SHA384_192 || e == ENCTYPE_AES128_CTS_HMAC_SHA256_128;
+}
+
+static void note_key(struct dg_keys *keys, const krb5_keytab_entry *entry)
+{
+    if (entry->vno < keys->kvno)
+        return;
+    if (entry->vno > keys->kvno)
+        *keys = (struct dg_keys){.kvno = entry->vno};
+    if (is_aes(entry->key.enctype))
+        keys->aes = true;
+    else
+        keys->weak = true;
+}
+
+int dg_keytab_keys(const char *keytab, const char *principal, struct dg_keys *ret,
+                   struct drv_err *err)
+{
+    struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
+    krb5_kt_cursor cursor;
+    krb5_keytab_entry entry;
+    if (dg_krb5_init(&k5, err) < 0 || open_keytab(&k5, keytab, err) < 0)
+        return -1;
+    krb5_error_code rc = krb5_parse_name(k5.k, principal, &k5.princ);
+    if (!rc)
+        rc = krb5_kt_start_seq_get(k5.k, k5.kt, &cursor);
+    if (rc)
+        return dg_krb5_error(err, k5.k, rc, keytab);
+    *ret = (struct dg_keys){0};
+    for (int n = 0; n < KEYTAB_ENTRIES_MAX; n++) {
+        if (krb5_kt_next_entry(k5.k, k5.kt, &entry, &cursor) != 0)
+            break;
+        if (krb5_principal_compare(k5.k, entry.principal, k5.princ))
+            note_key(ret, &entry);
+        (void)krb5_free_keytab_entry_contents(k5.k, &entry);
+    }
+    (void)krb5_kt_end_seq_get(k5.k, k5.kt, &cursor);
+    if (ret->aes || ret->weak)
+        return 0;
+    drv_err(err, DRV_ENOTFOUND, "keytab %s has no key of %s", keytab, principal);
+    return drv_err_id(err, "K06");
+}
+
 // AS exchange with the keytab's key.
 static krb5_error_code login(struct dg_krb5 *k5, krb5_creds *ret)
 {
@@ -119,6 +165,12 @@ int dg_host_ccache(const char *keytab, const char *principal, const char *ccache
     return result;
 }
 
+static bool is_tgt(const krb5_creds *cred)
+{
+    return cred->server->length == 2 && cred->server->data[0].length == strlen("krbtgt") &&
+           memcmp(cred->server->data[0].data, "krbtgt", strlen("krbtgt")) == 0;
+}
+
 struct life {
     bool found;
     krb5_timestamp start, end;
@@ -136,8 +188,7 @@ static int note_life(krb5_context k, const krb5_creds *cred, void *arg)
     (void)k;
     struct life *life = arg;
     krb5_timestamp start = cred->times.starttime ? cred->times.starttime : cred->times.authtime;
-    bool tgt = cred->server->length == 2 && cred->server->data[0].length == strlen("krbtgt") &&
-               memcmp(cred->server->data[0].data, "krbtgt", strlen("krbtgt")) == 0;
+    bool tgt = is_tgt(cred);
     if (tgt || !life->found || seconds(cred->times.endtime, life->end) > 0)
         *life = (struct life){.found = true, .start = start, .end = cred->times.endtime};
     return tgt;
@@ -176,6 +227,45 @@ int dg_ccache_lifetime_s(const char *ccache_path, int64_t *ret_s, struct drv_err
 {
     int64_t given_s = 0;
     return ccache_life(ccache_path, ret_s, &given_s, err);
+}
+
+// The first one counts: kinit and libkrb5 keep the realm's own there.
+static int note_own(krb5_context k, const krb5_creds *cred, void *arg)
+{
+    struct dg_ticket *t = arg;
+    krb5_timestamp now = 0;
+    if (!is_tgt(cred) || krb5_timeofday(k, &now) != 0)
+        return 0;
+    t->left_s = seconds(now, cred->times.endtime);
+    t->forwardable = (cred->ticket_flags & TKT_FLG_FORWARDABLE) != 0;
+    return 1;
+}
+
+int dg_own_ticket(struct dg_ticket *ret, struct drv_err *err)
+{
+    struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
+    int found = 0;
+    if (dg_krb5_init(&k5, err) < 0)
+        return -1;
+    krb5_error_code rc = krb5_cc_default(k5.k, &k5.cc);
+    if (!rc)
+        rc = krb5_cc_get_principal(k5.k, k5.cc, &k5.princ);
+    *ret = (struct dg_ticket){0};
+    if (!rc) {
+        dg_krb5_name(k5.k, k5.princ, ret->principal);
+        if (dg_ccache_each(k5.k, k5.cc, note_own, ret, &found, err) < 0)
+            return -1;
+    }
+    if (!found) {
+        drv_err(err, DRV_ENOTFOUND, "you have no Kerberos ticket");
+        drv_err_hint(err, "kinit USER");
+        return drv_err_id(err, "K01");
+    }
+    if (ret->left_s > 0)
+        return 0;
+    drv_err(err, DRV_EDENIED, "the ticket of %s has ended", ret->principal);
+    drv_err_hint(err, "kinit %.*s", (int)strcspn(ret->principal, "@"), ret->principal);
+    return drv_err_id(err, "K02");
 }
 
 int dg_host_cred(const char *keytab, const char *ccache_path, int64_t min_life_s,

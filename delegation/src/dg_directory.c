@@ -82,26 +82,35 @@ static int find_one(struct dg_ldap *l, const char *filter, const char *const att
 
 // ---- accounts ----
 
-// Is RID 525 of the account's own domain among its groups? tokenGroups is computed by the server
-// and exists in a base search only.
-static int read_protected(struct dg_ldap *l, struct dg_account *a, struct drv_err *err)
+// tokenGroups is computed by the server and exists in a base search only.
+int dg_ldap_groups_of(struct dg_ldap *l, const char *dn, struct dg_strings *ret,
+                      struct drv_err *err)
 {
     static const char *const attrs[] = {"tokenGroups", NULL};
     LDAPMessage *msg DG_AUTO_MSG = NULL;
     int rows = 0;
-    if (dg_ldap_search(l, a->dn, LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 1, &msg, &rows, err) <
-        0)
+    if (dg_ldap_search(l, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 1, &msg, &rows, err) < 0)
         return -1;
     LDAPMessage *entry = rows ? ldap_first_entry(dg_ldap_handle(l), msg) : NULL;
     struct berval **v = entry ? ldap_get_values_len(dg_ldap_handle(l), entry, attrs[0]) : NULL;
-    const char *rid = strrchr(a->sid, '-');
-    char *wanted DRV_AUTO_FREE = drv_xasprintf("%.*s-525", rid ? (int)(rid - a->sid) : 0, a->sid);
     for (int i = 0; v && v[i] && i < VALUES_MAX; i++) {
         char sid[DG_SID_LEN];
-        if (dg_sid_text(v[i]->bv_val, v[i]->bv_len, sid) == 0 && strcmp(sid, wanted) == 0)
-            a->protected_user = true;
+        if (dg_sid_text(v[i]->bv_val, v[i]->bv_len, sid) == 0)
+            dg_strings_add(ret, sid);
     }
     ldap_value_free_len(v);
+    return 0;
+}
+
+// Is RID 525 of the account's own domain among its groups?
+static int read_protected(struct dg_ldap *l, struct dg_account *a, struct drv_err *err)
+{
+    struct dg_strings groups DRV_CLEANUP(dg_strings_done) = {0};
+    if (dg_ldap_groups_of(l, a->dn, &groups, err) < 0)
+        return -1;
+    const char *rid = strrchr(a->sid, '-');
+    char *wanted DRV_AUTO_FREE = drv_xasprintf("%.*s-525", rid ? (int)(rid - a->sid) : 0, a->sid);
+    a->protected_user = dg_strings_has(&groups, wanted);
     return 0;
 }
 
@@ -115,6 +124,7 @@ int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
                                         "msDS-AllowedToDelegateTo",
                                         "servicePrincipalName",
                                         "msDS-SupportedEncryptionTypes",
+                                        "msDS-KeyVersionNumber",
                                         NULL};
     LDAPMessage *msg DG_AUTO_MSG = NULL;
     LDAPMessage *entry = NULL;
@@ -125,7 +135,7 @@ int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
         return -1;
 
     struct dg_account a = {0};
-    char uac[16], enc_types[16] = "0";
+    char uac[16], enc_types[16] = "0", kvno[16] = "0";
     if (dn_value(l, entry, a.dn, sizeof(a.dn)) < 0 ||
         text_value(l, entry, "sAMAccountName", a.name, sizeof(a.name)) < 0 ||
         sid_value(l, entry, a.sid) < 0 ||
@@ -138,6 +148,8 @@ int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
     (void)text_value(l, entry, "dNSHostName", a.fqdn, sizeof(a.fqdn)); // users have none
     (void)text_value(l, entry, "msDS-SupportedEncryptionTypes", enc_types, sizeof(enc_types));
     a.enc_types = (uint32_t)strtoll(enc_types, NULL, 10);
+    (void)text_value(l, entry, "msDS-KeyVersionNumber", kvno, sizeof(kvno));
+    a.kvno = (unsigned)strtoul(kvno, NULL, 10);
     if (read_protected(l, &a, err) < 0)
         return -1;
     text_values(l, entry, "msDS-AllowedToDelegateTo", &a.allowed_to_delegate);

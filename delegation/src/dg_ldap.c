@@ -12,6 +12,7 @@
 #include <sasl/sasl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "delegation_int.h"
 #include "drover/gss.h"
@@ -81,20 +82,44 @@ static int set_options(struct dg_ldap *l)
     return rc == LDAP_OPT_SUCCESS ? 0 : -1;
 }
 
-// The default naming context is read before any other search.
-static int read_base(struct dg_ldap *l, struct drv_err *err)
+// One attribute of the server itself (rootDSE, RFC 4512 5.1; MS-ADTS 3.1.1.3.2).
+static int read_root(struct dg_ldap *l, const char *attr, char *ret, size_t size,
+                     struct drv_err *err)
 {
-    static const char *const attrs[] = {"defaultNamingContext", NULL};
+    const char *const attrs[] = {attr, NULL};
     LDAPMessage *msg = NULL;
     int n = 0;
     if (dg_ldap_search(l, "", LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 1, &msg, &n, err) < 0)
         return -1;
     LDAPMessage *entry = ldap_first_entry(l->ld, msg);
-    struct berval **values = entry ? ldap_get_values_len(l->ld, entry, attrs[0]) : NULL;
-    int rc = values && values[0] ? DRV_COPY(l->base, values[0]->bv_val) : -1;
+    struct berval **values = entry ? ldap_get_values_len(l->ld, entry, attr) : NULL;
+    int rc = values && values[0] ? drv_copy(ret, size, values[0]->bv_val) : -1;
     ldap_value_free_len(values);
     ldap_msgfree(msg);
-    return rc < 0 ? drv_err(err, DRV_EPEER, "%s names no domain", l->dc) : 0;
+    return rc < 0 ? drv_err(err, DRV_EPEER, "%s does not tell its %s", l->dc, attr) : 0;
+}
+
+// The default naming context is read before any other search.
+static int read_base(struct dg_ldap *l, struct drv_err *err)
+{
+    return read_root(l, "defaultNamingContext", l->base, sizeof l->base, err);
+}
+
+int dg_ldap_skew_ms(struct dg_ldap *l, int64_t *ret_ms, struct drv_err *err)
+{
+    char text[32];
+    struct tm t = {0};
+    struct timespec now;
+    if (read_root(l, "currentTime", text, sizeof text, err) < 0)
+        return -1;
+    clock_gettime(CLOCK_REALTIME, &now);
+    // Generalised time in whole seconds (RFC 4517 3.3.13): the truth is half a second later on
+    // average.
+    const char *end = strptime(text, "%Y%m%d%H%M%S", &t);
+    if (!end || strcmp(end, ".0Z") != 0)
+        return drv_err(err, DRV_EPEER, "%s tells the time as \"%s\"", l->dc, text);
+    *ret_ms = (int64_t)timegm(&t) * 1000 + 500 - (now.tv_sec * 1000 + now.tv_nsec / 1000000);
+    return 0;
 }
 
 static int bind_as(LDAP *ld, const char *ccache_path, struct drv_err *err)

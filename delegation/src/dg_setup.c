@@ -8,12 +8,7 @@
 
 #include "delegation_int.h"
 
-enum {
-    UAC_ANY_SERVICE = 0x00080000,  // MS-ADTS 2.2.16: TRUSTED_FOR_DELEGATION
-    UAC_ANY_PROTOCOL = 0x01000000, // TRUSTED_TO_AUTH_FOR_DELEGATION
-    ENC_OLD = 0x07,
-    ENC_AES = 0x18, // MS-KILE 2.2.7: DES and RC4; AES-128 and AES-256
-};
+enum { ENC_OLD = 0x07 }; // MS-KILE 2.2.7: DES and RC4
 
 static const char spn_attr[] = "servicePrincipalName", to_attr[] = "msDS-AllowedToDelegateTo",
                   enc_attr[] = "msDS-SupportedEncryptionTypes";
@@ -129,17 +124,17 @@ static void own_account(struct dg_plan *p, const struct dg_found *f, const struc
         c->value_account = drv_xstrdup(a->name);
     }
     need_values(p, a, spn_attr, &a->spns, &spns);
-    if ((a->enc_types & ENC_AES) != ENC_AES || (a->enc_types & ENC_OLD)) {
+    if ((a->enc_types & DG_ENC_AES) != DG_ENC_AES || (a->enc_types & ENC_OLD)) {
         char *value DRV_AUTO_FREE =
-            drv_xasprintf("%d", (int)((a->enc_types & ~(uint32_t)ENC_OLD) | ENC_AES));
+            drv_xasprintf("%d", (int)((a->enc_types & ~(uint32_t)ENC_OLD) | DG_ENC_AES));
         add(p, DG_REPLACE_VALUE, a->dn, a->name, enc_attr, value);
     }
-    if (a->uac & UAC_ANY_SERVICE)
+    if (a->uac & DG_UAC_ANY_SERVICE)
         note(p,
              "%s may act for anybody at any service (unconstrained delegation), which drover does "
              "not need; as domain admin: samba-tool delegation for-any-service '%s' off",
              a->name, a->name);
-    if (a->uac & UAC_ANY_PROTOCOL)
+    if (a->uac & DG_UAC_ANY_PROTOCOL)
         note(p,
              "%s may act for users who never logged on to it (protocol transition), which drover "
              "does not need; as domain admin: samba-tool delegation for-any-protocol '%s' off",
@@ -202,7 +197,7 @@ int dg_setup_compare(const struct dg_found *f, struct dg_plan *ret, struct drv_e
 
 // ---- reading ----
 
-static void found_done(struct dg_found *f)
+void dg_found_done(struct dg_found *f)
 {
     for (unsigned i = 0; i < f->n_hosts; i++)
         dg_account_done(&f->hosts[i].a);
@@ -210,8 +205,7 @@ static void found_done(struct dg_found *f)
     dg_strings_done(&f->servers);
 }
 
-// "hv1", "HV1$" and "hv1.example.lan" are the same account.
-static int account_name(const char *host, char ret[DG_NAME_LEN], struct drv_err *err)
+int dg_account_name(const char *host, char ret[DG_NAME_LEN], struct drv_err *err)
 {
     char *brief DRV_AUTO_FREE = short_name(host);
     size_t len = strlen(brief);
@@ -291,7 +285,7 @@ static int read_group(struct dg_ldap *l, const char *group, struct dg_found *f, 
     for (unsigned i = 0; i < n; i++) {
         char account[DG_NAME_LEN];
         struct dg_found_host *h;
-        if (account_name(members[i].name, account, err) < 0 ||
+        if (dg_account_name(members[i].name, account, err) < 0 ||
             need_host(l, f, account, &h, err) < 0)
             return -1;
         h->member = true;
@@ -305,7 +299,7 @@ static int read_asked(struct dg_ldap *l, const struct dg_wanted *w, struct dg_fo
     for (unsigned i = 0; i < w->n_hosts; i++) {
         char account[DG_NAME_LEN];
         struct dg_found_host *h;
-        if (account_name(w->hosts[i], account, err) < 0 || need_host(l, f, account, &h, err) < 0)
+        if (dg_account_name(w->hosts[i], account, err) < 0 || need_host(l, f, account, &h, err) < 0)
             return -1;
     }
     return 0;
@@ -336,7 +330,7 @@ static int read_leaving(struct dg_ldap *l, const struct dg_wanted *w, struct dg_
     for (unsigned i = 0; i < w->n_remove; i++) {
         char account[DG_NAME_LEN];
         struct dg_found_host *h;
-        if (account_name(w->remove[i], account, err) < 0)
+        if (dg_account_name(w->remove[i], account, err) < 0)
             return -1;
         if (need_host(l, f, account, &h, err) < 0) {
             if (err->code != DRV_ENOTFOUND)
@@ -368,15 +362,21 @@ static int read_servers(const struct dg_wanted *w, struct dg_found *f, struct dr
     return 0;
 }
 
+int dg_setup_read(struct dg_ldap *l, const struct dg_wanted *w, struct dg_found *ret,
+                  struct drv_err *err)
+{
+    ret->hosts = drv_xcalloc(DG_SETUP_HOSTS_MAX, sizeof(*ret->hosts));
+    if (read_group(l, w->group, ret, err) < 0 || read_asked(l, w, ret, err) < 0 ||
+        read_leaving(l, w, ret, err) < 0 || read_servers(w, ret, err) < 0)
+        return -1;
+    return 0;
+}
+
 int dg_setup_plan(struct dg_ldap *l, const struct dg_wanted *w, struct dg_plan *ret,
                   struct drv_err *err)
 {
-    struct dg_found f DRV_CLEANUP(found_done) = {0};
-    f.hosts = drv_xcalloc(DG_SETUP_HOSTS_MAX, sizeof(*f.hosts));
-    if (read_group(l, w->group, &f, err) < 0 || read_asked(l, w, &f, err) < 0 ||
-        read_leaving(l, w, &f, err) < 0 || read_servers(w, &f, err) < 0)
-        return -1;
-    return dg_setup_compare(&f, ret, err);
+    struct dg_found f DRV_CLEANUP(dg_found_done) = {0};
+    return dg_setup_read(l, w, &f, err) < 0 ? -1 : dg_setup_compare(&f, ret, err);
 }
 
 // ---- carrying out ----

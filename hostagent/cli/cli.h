@@ -40,13 +40,19 @@ const char *cli_opt(const struct cli_args *a, int key);
 // Each value in turn: start with *at = 0; NULL at the end.
 const char *cli_opt_next(const struct cli_args *a, int key, unsigned *at);
 
+enum cli_kerberos {
+    CLI_KERBEROS_NO,    // nothing: root is who it is
+    CLI_KERBEROS_MAYBE, // a ticket, if there is a good one
+    CLI_KERBEROS_MUST,
+};
+
 struct cli_verb {
     const char *noun;
-    const char *verb;                  // NULL when the noun is the verb ("move")
-    const char *args;                  // for the usage line
-    unsigned min_pos, max_pos;         // number of words
-    const struct argp_option *options; // NULL = only the global ones
-    bool kerberos;                     // needs a Kerberos user, also on the local socket
+    const char *verb;                                    // NULL when the noun is the verb ("move")
+    const char *args;                                    // for the usage line
+    unsigned min_pos, max_pos;                           // number of words
+    const struct argp_option *options;                   // NULL = only the global ones
+    enum cli_kerberos kerberos;                          // what root shows on the local socket
     int (*run)(struct cli *c, const struct cli_args *a); // returns the exit status
     const char *summary;                                 // one line
     const char *examples;                                // shown before the options
@@ -168,10 +174,19 @@ int cli_attach(struct cli *c, const struct cli_args *a);
 int cli_cancel(struct cli *c, const struct cli_args *a);
 int cli_audit(struct cli *c, const struct cli_args *a);
 int cli_delegation_setup(struct cli *c, const struct cli_args *a);
+int cli_delegation_check(struct cli *c, const struct cli_args *a);
+int cli_doctor(struct cli *c, const struct cli_args *a);
 
 extern const struct argp_option cli_create_options[], cli_start_options[], cli_stop_options[],
     cli_delete_options[], cli_check_options[], cli_move_options[], cli_storage_options[],
-    cli_jobs_options[], cli_delegation_options[], cli_audit_options[];
+    cli_jobs_options[], cli_delegation_options[], cli_doctor_options[], cli_audit_options[];
+
+// "fs.example.lan" of "smb://fs.example.lan/VM"; other text as it is. Caller frees.
+char *cli_server_of(const char *store);
+// Plan, show, confirm and carry out what `delegation setup` would. Returns the exit status.
+struct dg_ldap;
+struct dg_wanted;
+int cli_delegation_carry_out(struct cli *c, struct dg_ldap *l, const struct dg_wanted *w);
 
 // Arguments of vm.create, move.start and move.storage from the command line. NULL: the usage error
 // is printed.

@@ -103,13 +103,15 @@ static int connect_local(struct cli *c, struct drv_err *err)
     c->client = drv_client_unix(path && *path ? path : CLI_SOCKET, err);
     if (!c->client)
         return -1;
-    if (!c->verb->kerberos && geteuid() == 0)
+    bool root = geteuid() == 0;
+    enum cli_kerberos wanted = c->verb->kerberos;
+    if (wanted == CLI_KERBEROS_NO && root)
         return 0;
     struct drv_err e = DRV_ERR_INIT;
     if (!drv_client_login(c->client, drv_client_server(c->client), GSS_C_NO_CREDENTIAL, &e))
         return 0;
     c->no_ticket = e.id[0] == 'K';
-    if (!c->verb->kerberos && c->no_ticket)
+    if (wanted != CLI_KERBEROS_MUST && (c->no_ticket || root))
         return 0; // the agent decides what this uid may do
     if (c->no_ticket)
         drv_err_prefix(&e, "a move to another host needs a Kerberos user");

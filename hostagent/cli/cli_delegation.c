@@ -10,7 +10,7 @@
 enum { KEY_GROUP = 1, KEY_STORE, KEY_REMOVE, KEY_DC, KEY_FORMAT, KEY_DRY = 'n' };
 
 const struct argp_option cli_delegation_options[] = {
-    {"group", KEY_GROUP, "NAME", 0, "The hosts' group (default: VM Hosts)", 0},
+    {"group", KEY_GROUP, "NAME", 0, "The hosts' group (default: " DG_DEFAULT_GROUP ")", 0},
     {"store", KEY_STORE, "URL", 0,
      "A store of theirs, or its file server's full name; repeat for more", 0},
     {"remove", KEY_REMOVE, "HOST", 0, "Take this host out again; repeat for more", 0},
@@ -32,8 +32,7 @@ static void collect(const struct cli_args *a, int key, struct names *ret)
         ret->list[ret->n++] = v;
 }
 
-// "fs.example.lan" of "smb://fs.example.lan/VM"; other text as it is. Caller frees.
-static char *server_of(const char *store)
+char *cli_server_of(const char *store)
 {
     static const char scheme[] = "smb://";
     const char *server = strncmp(store, scheme, strlen(scheme)) ? store : store + strlen(scheme);
@@ -158,6 +157,13 @@ static int carry_out(struct cli *c, struct dg_ldap *l, const struct dg_plan *p)
     return DRV_EXIT_OK;
 }
 
+int cli_delegation_carry_out(struct cli *c, struct dg_ldap *l, const struct dg_wanted *w)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    struct dg_plan plan DRV_CLEANUP(dg_plan_done) = {0};
+    return dg_setup_plan(l, w, &plan, &err) < 0 ? cli_error(c, &err) : carry_out(c, l, &plan);
+}
+
 static int run(struct cli *c, const struct dg_wanted *w, const char *dc, bool dry,
                const struct format *only)
 {
@@ -192,8 +198,8 @@ int cli_delegation_setup(struct cli *c, const struct cli_args *a)
         return cli_usage(c, "more than %d stores", DG_SETUP_SERVERS_MAX);
     char *servers[DG_SETUP_SERVERS_MAX];
     for (unsigned i = 0; i < stores.n; i++)
-        servers[i] = server_of(stores.list[i]);
-    const struct dg_wanted w = {.group = group ? group : "VM Hosts",
+        servers[i] = cli_server_of(stores.list[i]);
+    const struct dg_wanted w = {.group = group ? group : DG_DEFAULT_GROUP,
                                 .hosts = a->pos,
                                 .n_hosts = a->n_pos,
                                 .servers = (const char *const *)servers,

@@ -16,6 +16,20 @@ static const struct {
 };
 _Static_assert(DRV_ARRAY_LEN(marks) == DRV_SEV_MAX_, "a mark per severity");
 
+static void put_command(const struct drv_finding *f)
+{
+    fputs("          Run: ", stdout);
+    cli_put(stdout, f->command);
+    if (!strcmp(f->at, DRV_AT_DOMAIN)) {
+        fputs("   (as domain admin)", stdout);
+    } else if (strcmp(f->at, DRV_AT_USER) != 0) {
+        fputs("   (on ", stdout);
+        cli_put(stdout, f->at);
+        fputs(", as root)", stdout);
+    }
+    fputc('\n', stdout);
+}
+
 static void put_finding(const struct cli *c, const struct drv_finding *f)
 {
     bool colour = cli_colour(c, stdout);
@@ -28,6 +42,8 @@ static void put_finding(const struct cli *c, const struct drv_finding *f)
         cli_put(stdout, f->text);
         fputc('\t', stdout);
         cli_put(stdout, f->fix);
+        fputc('\t', stdout);
+        cli_put(stdout, f->command);
         fputc('\n', stdout);
         return;
     }
@@ -48,6 +64,8 @@ static void put_finding(const struct cli *c, const struct drv_finding *f)
         cli_put(stdout, f->fix);
         fputc('\n', stdout);
     }
+    if (f->severity >= DRV_SEV_WARNING && f->command[0])
+        put_command(f);
 }
 
 int cli_put_findings(const struct cli *c, const json_t *reply)

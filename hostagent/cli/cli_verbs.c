@@ -57,10 +57,10 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Make a VM that lies on a store known to this host",
      .examples = "  drover vm register vms/web01"},
 
-    {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = true, .run = cli_check,
+    {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = CLI_KERBEROS_MUST, .run = cli_check,
      .summary = "Could this VM move? Changes nothing",
      .examples = "  drover check web01 --to hv2\n  drover check web01 --to hv2 --storage fast --json"},
-    {.noun = "move", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_move_options, .kerberos = true, .run = cli_move,
+    {.noun = "move", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_move_options, .kerberos = CLI_KERBEROS_MUST, .run = cli_move,
      .summary = "Move a running VM to another host",
      .examples = "  drover move web01 --to hv2                   its disks stay where they are\n"
                  "  drover move web01 --to hv2 --storage fast    and its disks with it\n"
@@ -92,6 +92,17 @@ const struct cli_verb cli_verbs[] = {
                  "  drover delegation setup hv3                     one more; the rest is known\n"
                  "  drover delegation setup --remove hv3\n"
                  "  drover delegation setup hv3 --dry-run           for who may not do it"},
+    {.noun = "delegation", .verb = "check", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_doctor_options,
+     .kerberos = CLI_KERBEROS_MAYBE, .run = cli_delegation_check,
+     .summary = "Look whether tickets, delegation and roles are in order",
+     .examples = "  drover -H hv1 delegation check           all hosts of its group\n"
+                 "  drover delegation check hv1 hv2 --fix    as a domain admin"},
+    {.noun = "doctor", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_doctor_options, .kerberos = CLI_KERBEROS_MAYBE,
+     .run = cli_doctor,
+     .summary = "Look whether all is in order for moves between hosts",
+     .examples = "  drover -H hv1 doctor                     all hosts of its group\n"
+                 "  drover doctor hv1 hv2 --all\n"
+                 "  drover doctor hv1 hv2 --json | jq '.findings[] | select(.severity == \"error\")'"},
     {0},
 };
 // clang-format on

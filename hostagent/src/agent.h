@@ -9,9 +9,11 @@
 #ifndef HOSTAGENT_AGENT_H
 #define HOSTAGENT_AGENT_H
 
+#include "calls.h"
 #include "drover/authz.h"
 #include "drover/conf.h"
 #include "drover/db.h"
+#include "drover/delegation.h"
 #include "drover/loop.h"
 #include "drover/store.h"
 #include "owner.h"
@@ -106,6 +108,10 @@ unsigned ha_stall_deadline_s(struct ha *ha, const struct ss_vmdef *def);
 // Open a store as the host itself. user_ccache: as that user instead (SMB only), NULL = the host.
 struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user_ccache,
                                struct drv_err *err);
+// May the user, who has come to this host with a ticket, write there? path: this existing file,
+// NULL = make files in the store's folder. -1: no, or not to be found out; K, D and S ids.
+int ha_store_user_may(struct ha *ha, const char *name, const struct ha_peer *user, const char *path,
+                      struct drv_err *err);
 // URL of a store; DRV_ENOTFOUND S01.
 int ha_store_url(struct ha *ha, const char *name, char *ret, size_t size, struct drv_err *err);
 // The setting `arbiter`, resolved to its URL. DRV_ENOTFOUND S05.
@@ -119,6 +125,14 @@ int ha_store_file_url(const char *url, const char *path, char *ret, size_t size,
 int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err);
 // A new TGT in any case: groups that the host has joined count from its next ticket on.
 int ha_host_ccache_renew(struct ha *ha, struct drv_err *err);
+
+// --- directory.c: Active Directory as this host (worker threads) ---
+struct dg_ldap *ha_directory(struct ha *ha, struct drv_err *err);
+void ha_directory_close(struct dg_ldap **l);
+#define HA_AUTO_DIRECTORY DRV_CLEANUP(ha_directory_close)
+// What a diagnosis of this user's delegation may look at; borrows host_ccache.
+void ha_delegation_env(struct ha *ha, const struct ha_peer *user, const char *host_ccache,
+                       struct dg_env *ret);
 
 // --- vm.c: the table of VMs ---
 struct ha_vm *ha_vm_find(struct ha *ha, const char *name_or_uuid); // loop thread

@@ -5,7 +5,6 @@
 
 #include "agent.h"
 #include "audit.h"
-#include "drover/delegation.h"
 #include "move.h"
 #include "tables.h"
 
@@ -43,22 +42,6 @@ static json_t *host_show(struct ha_ctx *ctx, const json_t *args, struct drv_err 
                      (json_int_t)total, "free_kib", (json_int_t)available);
 }
 
-// --- Active Directory, as this host ---
-
-static void ldap_done(struct dg_ldap **l)
-{
-    dg_ldap_free(*l);
-}
-
-static struct dg_ldap *directory(struct ha *ha, struct drv_err *err)
-{
-    char ccache[512];
-    const char *dc = drv_conf_str(ha->conf, "dc");
-    if (ha_host_ccache(ha, ccache, sizeof ccache, err) < 0)
-        return NULL;
-    return dg_ldap_open(ccache, NULL, dc[0] ? dc : NULL, err);
-}
-
 // --- host.set ---
 
 // Group names become SIDs now, so that a group of the same name made later does not count.
@@ -70,7 +53,7 @@ static char *resolve_roles(struct ha *ha, const char *text, struct drv_err *err)
         return NULL;
     if (!az_roles_unresolved(roles))
         return az_roles_text(roles);
-    DRV_CLEANUP(ldap_done) struct dg_ldap *l = directory(ha, err);
+    HA_AUTO_DIRECTORY struct dg_ldap *l = ha_directory(ha, err);
     for (struct az_role_entry *e; l && (e = az_roles_unresolved(roles));)
         if (dg_ldap_group_sid(l, e->label, e->sid, err) < 0) {
             drv_err_prefix(err, "roles: group \"%s\"", e->label);
@@ -181,7 +164,7 @@ static json_t *host_list(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     }
     struct dg_host *hosts = NULL;
     unsigned n = 0;
-    DRV_CLEANUP(ldap_done) struct dg_ldap *l = directory(ctx->ha, err);
+    HA_AUTO_DIRECTORY struct dg_ldap *l = ha_directory(ctx->ha, err);
     if (!l || dg_ldap_hosts(l, sid, &hosts, &n, err) < 0)
         return NULL;
     json_t *list = json_array();

@@ -58,17 +58,6 @@ static json_t *storage_check(struct ha_ctx *ctx, const json_t *args, struct drv_
     return ha_storage_request_parse(args, &rq, err) < 0 ? NULL : check(ctx, &rq, AZ_VIEW, err);
 }
 
-// A failure that has a finding's id becomes a finding, so that `check` shows it with the others.
-static bool as_finding(struct drv_findings *f, const char *host, const struct drv_err *e)
-{
-    if (!e->id[0])
-        return false;
-    drv_finding_add(f, e->id, host, "%s", e->msg);
-    if (e->hint[0])
-        drv_finding_fix(f, "%s", e->hint);
-    return true;
-}
-
 static json_t *prediction(const struct mv_plan *plan, const struct mv_facts *src)
 {
     uint64_t disk_bytes = 0;
@@ -94,13 +83,12 @@ static bool ask_destination(struct ha_ctx *ctx, const struct mv_plan *plan, stru
     int64_t took = drv_now_ms() - before;
     drv_client_free(c);
     if (reply && mv_facts_from_json(reply, ret, err) == 0) {
-        struct timespec now;
-        clock_gettime(CLOCK_REALTIME, &now);
-        *ret_skew_ms =
-            ret->wall_ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - took / 2);
+        *ret_skew_ms = ha_skew_ms(ret, took);
         return true;
     }
-    return !as_finding(f, plan->to, err) ? false : (drv_err_clear(err), false);
+    if (drv_finding_err(f, NULL, plan->to, err))
+        drv_err_clear(err);
+    return false;
 }
 
 static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_move_request *rq,

@@ -127,6 +127,12 @@ struct drv_client *ha_channel_open(struct ha *ha, const char *to, struct ha_peer
 int ha_facts(struct ha *ha, const struct mv_plan *plan, struct ha_vm *vm, struct ha_peer *user,
              struct mv_facts *ret, struct drv_err *err);
 
+// Those of them that need no VM.
+void ha_host_facts(struct ha *ha, struct mv_facts *ret);
+// Another host's clock minus ours, from its facts that have just come as an answer that took so
+// long.
+int64_t ha_skew_ms(const struct mv_facts *theirs, int64_t took_ms);
+
 // Does the migration address of another host answer?
 int ha_move_reach(struct ha *ha, const char *addr, struct drv_err *err);
 

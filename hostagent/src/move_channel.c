@@ -14,12 +14,8 @@ static int probe_delegation(struct ha *ha, const char *to, struct ha_peer *user,
     gss_cred_id_t cred = drv_gss_delegated(user->gss);
     if (dg_impersonator(cred, by, err) < 0 || ha_host_ccache(ha, ccache, sizeof ccache, err) < 0)
         return -1;
-    const char *dc = drv_conf_str(ha->conf, "dc");
-    struct dg_env env = {.host_ccache = ccache,
-                         .dc = dc[0] ? dc : NULL,
-                         .user_known = true,
-                         .user_not_delegated = user->id.az.not_delegated,
-                         .user_protected = user->id.az.protected_user};
+    struct dg_env env;
+    ha_delegation_env(ha, user, ccache, &env);
     return dg_probe(&env, cred, "drover", to, err);
 }
 

@@ -13,7 +13,6 @@ enum { REACH_TIMEOUT_MS = 2000 };
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-#include <unistd.h>
 
 // --- migration networks ---
 
@@ -80,30 +79,12 @@ static void store_of_host(struct ha *ha, const char *name, struct mv_facts *f)
 static void store_as_user(struct ha *ha, const struct mv_plan *plan, struct ha_peer *user,
                           struct mv_store_fact *s)
 {
-    char host_ccache[512], path[600], probe[SS_PATH_MAX];
+    char vm_json[SS_PATH_MAX];
     struct drv_err err = DRV_ERR_INIT;
-    struct ss_url u;
+    bool home = !strcmp(s->name, plan->from_home_store);
+    snprintf(vm_json, sizeof vm_json, "%.200s/vm.json", plan->from_home);
     s->user_asked = true;
-    snprintf(path, sizeof path, "%s/user.%s", drv_conf_str(ha->conf, "run_dir"), plan->move);
-    const char *dc = drv_conf_str(ha->conf, "dc");
-    struct dg_env env = {.host_ccache = host_ccache,
-                         .dc = dc[0] ? dc : NULL,
-                         .user_known = true,
-                         .user_not_delegated = user->id.az.not_delegated,
-                         .user_protected = user->id.az.protected_user};
-    struct ss_store *st = NULL;
-    if (ss_url_parse(s->url, &u, &err) == 0 &&
-        ha_host_ccache(ha, host_ccache, sizeof host_ccache, &err) == 0 &&
-        dg_cifs_ccache(&env, drv_gss_delegated(user->gss), u.server, path, &err) == 0)
-        st = ha_store_open(ha, s->name, path, &err);
-    if (st && !strcmp(s->name, plan->from_home_store)) {
-        snprintf(probe, sizeof probe, "%.200s/vm.json", plan->from_home);
-        s->user_may = ss_probe_open_rw(st, probe, &err) == 0;
-    } else if (st) {
-        s->user_may = ss_probe_write(st, "", &err) == 0;
-    }
-    ss_store_close(st);
-    unlink(path);
+    s->user_may = ha_store_user_may(ha, s->name, user, home ? vm_json : NULL, &err) == 0;
     if (!s->user_may)
         snprintf(s->error, sizeof s->error, "%s%s%.240s", err.id, err.id[0] ? ": " : "", err.msg);
 }
@@ -156,13 +137,12 @@ static void version_text(unsigned v, char *ret, size_t size)
     snprintf(ret, size, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
 }
 
-static void host(struct ha *ha, const struct mv_plan *plan, struct mv_facts *f)
+static void host(struct ha *ha, struct mv_facts *f)
 {
     struct ha_settings s;
     struct timespec now;
     struct drv_err err = DRV_ERR_INIT;
     uint64_t total_kib = 0;
-    const struct ss_vmdef *def = &plan->def;
     ha_settings_get(ha, &s);
     clock_gettime(CLOCK_REALTIME, &now);
     DRV_COPY(f->host, ha->fqdn);
@@ -172,21 +152,28 @@ static void host(struct ha *ha, const struct mv_plan *plan, struct mv_facts *f)
     f->send = s.send;
     f->receive = s.receive;
     f->encrypt = s.encrypt;
-    bool disks = mv_plan_moves_disks(plan);
     f->slots_used = ha_moves_active(ha, false);
     f->slots_max = s.max_moves;
+    ha_host_memory_kib(&total_kib, &f->mem_free_kib, &err);
+    f->cpus = ha_host_cpus();
+    addresses(s.move_networks, f);
+}
+
+// What of the host the plan's VM needs.
+static void host_for_vm(struct ha *ha, const struct mv_plan *plan, struct mv_facts *f)
+{
+    struct ha_settings s;
+    const struct ss_vmdef *def = &plan->def;
+    ha_settings_get(ha, &s);
     if (mv_plan_is_storage(plan)) {
         f->slots_used = ha_moves_active(ha, true);
         f->slots_max = s.max_storage_moves;
-    } else if (disks && ha_moves_active(ha, true) >= s.max_storage_moves) {
+    } else if (mv_plan_moves_disks(plan) && ha_moves_active(ha, true) >= s.max_storage_moves) {
         f->slots_max = f->slots_used;
     }
-    ha_host_memory_kib(&total_kib, &f->mem_free_kib, &err);
-    f->cpus = ha_host_cpus();
     f->machine_ok = ha_probe_has_machine(ha->probe, def->machine);
     f->accel_ok = !strcmp(def->accel, "tcg") || ha->probe->kvm;
     f->cpu_ok = ha_probe_has_cpu(ha->probe, def->accel, def->cpu_model);
-    addresses(s.move_networks, f);
     for (unsigned i = 0; i < def->n_nics; i++) {
         DRV_COPY(f->nets[i].network, def->nics[i].network);
         f->nets[i].present = ha_bridge_exists(def->nics[i].network);
@@ -235,14 +222,27 @@ int ha_move_reach(struct ha *ha, const char *addr, struct drv_err *err)
     return ha_reach(addr, s.data_port_first, REACH_TIMEOUT_MS, err);
 }
 
+void ha_host_facts(struct ha *ha, struct mv_facts *ret)
+{
+    memset(ret, 0, sizeof *ret);
+    host(ha, ret);
+    arbiter(ha, ret);
+}
+
+int64_t ha_skew_ms(const struct mv_facts *theirs, int64_t took_ms)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    return theirs->wall_ms - ((int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000 - took_ms / 2);
+}
+
 int ha_facts(struct ha *ha, const struct mv_plan *plan, struct ha_vm *vm, struct ha_peer *user,
              struct mv_facts *ret, struct drv_err *err)
 {
     (void)err;
-    memset(ret, 0, sizeof *ret);
-    host(ha, plan, ret);
+    ha_host_facts(ha, ret);
+    host_for_vm(ha, plan, ret);
     stores(ha, plan, vm != NULL, user, ret);
-    arbiter(ha, ret);
     for (unsigned i = 0; i < plan->n_disks; i++) {
         const struct mv_disk *d = &plan->disks[i];
         disk(ha, vm ? &d->from : &d->to, !vm && d->moves, &ret->disks[i]);

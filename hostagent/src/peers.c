@@ -5,7 +5,6 @@
 #include <string.h>
 
 #include "agent.h"
-#include "drover/delegation.h"
 
 int ha_credential(struct ha *ha, gss_cred_id_t *ret, struct drv_err *err)
 {
@@ -59,14 +58,9 @@ static void put_name(void *arg)
 static int ask_directory(struct ha *ha, const char *account, char *ret, size_t size,
                          struct drv_err *err)
 {
-    char ccache[512];
-    const char *dc = drv_conf_str(ha->conf, "dc");
     struct dg_account found;
-    if (ha_host_ccache(ha, ccache, sizeof ccache, err) < 0)
-        return -1;
-    struct dg_ldap *l = dg_ldap_open(ccache, NULL, dc[0] ? dc : NULL, err);
+    HA_AUTO_DIRECTORY struct dg_ldap *l = ha_directory(ha, err);
     int rc = l ? dg_ldap_account(l, account, &found, err) : -1;
-    dg_ldap_free(l);
     if (rc < 0)
         return drv_err_prefix(err, "the name of host %s", account);
     rc = drv_copy(ret, size, found.fqdn);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Stores by the names that this host's administrator gave them, and the ticket to use them with.
 #include <string.h>
+#include <unistd.h>
 
 #include "agent.h"
-#include "drover/delegation.h"
 
 enum { STORE_TIMEOUT_MS = 20000 };
 
@@ -77,6 +77,27 @@ struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user
     if (!st)
         drv_err_prefix(err, "store \"%s\"", name);
     return st;
+}
+
+int ha_store_user_may(struct ha *ha, const char *name, const struct ha_peer *user, const char *path,
+                      struct drv_err *err)
+{
+    char url[HA_URL_MAX], host_ccache[512], ccache[600], id[DRV_UUID_LEN];
+    struct ss_url u;
+    struct dg_env env;
+    if (ha_store_url(ha, name, url, sizeof url, err) < 0 || ss_url_parse(url, &u, err) < 0 ||
+        ha_host_ccache(ha, host_ccache, sizeof host_ccache, err) < 0)
+        return -1;
+    drv_uuid_new(id);
+    snprintf(ccache, sizeof ccache, "%s/user.%s", drv_conf_str(ha->conf, "run_dir"), id);
+    ha_delegation_env(ha, user, host_ccache, &env);
+    if (dg_cifs_ccache(&env, drv_gss_delegated(user->gss), u.server, ccache, err) < 0)
+        return -1;
+    struct ss_store *st = ha_store_open(ha, name, ccache, err);
+    int rc = !st ? -1 : path ? ss_probe_open_rw(st, path, err) : ss_probe_write(st, "", err);
+    ss_store_close(st);
+    unlink(ccache);
+    return rc;
 }
 
 int ha_arbiter_url(struct ha *ha, char *ret, size_t size, struct drv_err *err)

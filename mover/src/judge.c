@@ -10,15 +10,17 @@
 enum { SKEW_WARN_MS = 60 * 1000, SKEW_ERROR_MS = 300 * 1000, MEM_RESERVE_KIB = 128 * 1024 };
 
 struct scene {
-    const struct mv_plan *plan;
+    const struct mv_plan *plan; // NULL: two hosts, no VM
     const struct mv_facts *src, *dst;
+    const char *arbiter_url; // where the VM's record is
+    bool encrypt;
     int64_t skew_ms;
     struct drv_findings *out;
 };
 
 static bool between_hosts(const struct scene *s)
 {
-    return !mv_plan_is_storage(s->plan);
+    return !s->plan || !mv_plan_is_storage(s->plan);
 }
 
 static void passed(struct scene *s, const char *id, const char *host, const char *text)
@@ -122,9 +124,12 @@ static void slots(struct scene *s)
 {
     for (int side = between_hosts(s) ? 0 : 1; side < 2; side++) {
         const struct mv_facts *f = side ? s->dst : s->src;
-        if (f->slots_used >= f->slots_max)
-            drv_finding_add(s->out, "R03", f->host, "%s has all %u move slots in use", f->host,
-                            f->slots_max);
+        if (f->slots_used < f->slots_max)
+            continue;
+        drv_finding_add(s->out, "R03", f->host, "%s has all %u move slots in use", f->host,
+                        f->slots_max);
+        if (!f->slots_max)
+            drv_finding_command(s->out, f->host, "drover host set max_moves=2");
     }
 }
 
@@ -134,10 +139,12 @@ static void settings(struct scene *s)
     if (!a->send) {
         drv_finding_add(s->out, "R02", a->host, "%s is not set to send VMs", a->host);
         drv_finding_fix(s->out, "an administrator: drover -H %s host set send=on", a->host);
+        drv_finding_command(s->out, a->host, "drover host set send=on");
     }
     if (!b->receive) {
         drv_finding_add(s->out, "R01", b->host, "%s is not set to receive VMs", b->host);
         drv_finding_fix(s->out, "an administrator: drover -H %s host set receive=on", b->host);
+        drv_finding_command(s->out, b->host, "drover host set receive=on");
     } else {
         passed(s, "R01", b->host, "the destination receives moves");
     }
@@ -145,13 +152,22 @@ static void settings(struct scene *s)
 
 // --- versions, CPU, memory ---
 
+static void versions(struct scene *s)
+{
+    const struct mv_facts *a = s->src, *b = s->dst;
+    if (strcmp(a->version, b->version) != 0)
+        drv_finding_add(s->out, "V01", b->host, "%s runs drover %s, %s runs %s", a->host,
+                        a->version, b->host, b->version);
+    if (!s->plan && strverscmp(b->qemu_version, a->qemu_version) < 0)
+        drv_finding_add_as(s->out, DRV_SEV_WARNING, "V02", b->host,
+                           "VMs that start in QEMU %s of %s cannot move to %s, which has %s",
+                           a->qemu_version, a->host, b->host, b->qemu_version);
+}
+
 static void machine(struct scene *s)
 {
     const struct mv_facts *b = s->dst;
     const struct ss_vmdef *def = &s->plan->def;
-    if (strcmp(s->src->version, b->version) != 0)
-        drv_finding_add(s->out, "V01", b->host, "%s runs drover %s, %s runs %s", s->src->host,
-                        s->src->version, b->host, b->version);
     if (s->src->vm_qemu_version[0] && strverscmp(b->qemu_version, s->src->vm_qemu_version) < 0)
         drv_finding_add(s->out, "V02", b->host, "the VM runs in QEMU %s; %s has only %s",
                         s->src->vm_qemu_version, b->host, b->qemu_version);
@@ -269,10 +285,10 @@ static void arbiter(struct scene *s)
         const struct mv_facts *f = sides[i];
         if (!f->arbiter_url[0])
             drv_finding_add(s->out, "S05", f->host, "%s has no arbiter set", f->host);
-        else if (strcmp(f->arbiter_url, s->plan->arbiter_url) != 0)
-            drv_finding_add(s->out, "S05", f->host,
-                            "%s has the arbiter %s, the VM's record is on %s", f->host,
-                            f->arbiter_url, s->plan->arbiter_url);
+        else if (strcmp(f->arbiter_url, s->arbiter_url) != 0)
+            drv_finding_add(s->out, "S05", f->host, "%s has the arbiter %s, %s %s", f->host,
+                            f->arbiter_url, s->plan ? "the VM's record is on" : "the other host",
+                            s->arbiter_url);
         else if (!f->arbiter_ok)
             drv_finding_add(s->out, "S06", f->host, "%s cannot reach the arbiter %s: %s", f->host,
                             f->arbiter_url, f->arbiter_error);
@@ -311,11 +327,12 @@ static void networks(struct scene *s)
 
 static void encryption(struct scene *s)
 {
-    if (s->plan->encrypt || !s->dst->encrypt)
+    if (s->encrypt || !s->dst->encrypt)
         return;
     drv_finding_add(s->out, "N05", s->dst->host,
                     "%s would send memory and disks in clear, %s takes them encrypted only",
                     s->src->host, s->dst->host);
+    drv_finding_command(s->out, s->src->host, "drover host set encrypt=on");
 }
 
 static void clock_skew(struct scene *s)
@@ -345,23 +362,38 @@ int mv_common_network(const struct mv_facts *src, const struct mv_facts *dst, ch
     return -1;
 }
 
+// Rules about both hosts, and what each needs to make sense.
+static const struct {
+    void (*rule)(struct scene *s);
+    bool vm;      // needs one
+    bool storage; // also of a storage move
+} rules[] = {
+    {settings, false, false}, {slots, false, true},       {ram_size, true, false},
+    {versions, false, false}, {machine, true, false},     {cdroms, true, false},
+    {stores, true, true},     {arbiter, false, true},     {nothing_to_do, true, true},
+    {networks, false, false}, {encryption, false, false}, {clock_skew, false, false},
+};
+
+static void run_rules(struct scene *s)
+{
+    for (size_t i = 0; i < DRV_ARRAY_LEN(rules); i++)
+        if ((s->plan || !rules[i].vm) && (between_hosts(s) || rules[i].storage))
+            rules[i].rule(s);
+}
+
 void mv_judge(const struct mv_plan *plan, const struct mv_facts *src, const struct mv_facts *dst,
               int64_t skew_ms, struct drv_findings *ret)
 {
-    struct scene s = {plan, src, dst, skew_ms, ret};
+    struct scene s = {plan, src, dst, plan->arbiter_url, plan->encrypt, skew_ms, ret};
     vm_state(&s);
     source_disks(&s);
-    if (!dst)
-        return;
-    static const struct {
-        void (*rule)(struct scene *s);
-        bool storage; // of a storage move, too
-    } rules[] = {
-        {settings, false}, {slots, true},       {ram_size, false},   {machine, false},
-        {cdroms, false},   {stores, true},      {arbiter, true},     {nothing_to_do, true},
-        {networks, false}, {encryption, false}, {clock_skew, false},
-    };
-    for (size_t i = 0; i < DRV_ARRAY_LEN(rules); i++)
-        if (rules[i].storage || between_hosts(&s))
-            rules[i].rule(&s);
+    if (dst)
+        run_rules(&s);
+}
+
+void mv_judge_hosts(const struct mv_facts *src, const struct mv_facts *dst, int64_t skew_ms,
+                    struct drv_findings *ret)
+{
+    struct scene s = {NULL, src, dst, src->arbiter_url, src->encrypt, skew_ms, ret};
+    run_rules(&s);
 }

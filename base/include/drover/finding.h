@@ -8,6 +8,7 @@
 
 #include "drover/err.h"
 #include <jansson.h>
+#include <stdbool.h>
 
 enum drv_severity { DRV_SEV_OK, DRV_SEV_INFO, DRV_SEV_WARNING, DRV_SEV_ERROR, DRV_SEV_MAX_ };
 
@@ -42,7 +43,11 @@ struct drv_finding {
     char host[256]; // where it was seen
     char text[512];
     char fix[384];
+    char command[512]; // to paste into a shell; "" = none that would do
+    char at[256];      // where: a host's full name (as root there), DRV_AT_DOMAIN, DRV_AT_USER
 };
+#define DRV_AT_DOMAIN "domain" // any computer of the domain, with a domain admin's ticket
+#define DRV_AT_USER "user"     // the computer and the ticket of the user who asks
 
 struct drv_findings {
     struct drv_finding *list;
@@ -59,6 +64,13 @@ void drv_finding_add_as(struct drv_findings *f, enum drv_severity sev, const cha
 // A more exact fix for the finding added last.
 void drv_finding_fix(struct drv_findings *f, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
+// The command that repairs what was added last, and where to run it.
+void drv_finding_command(struct drv_findings *f, const char *at, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
+// Append e as a finding, with its hint as the fix. id: for an error that has none itself, NULL = it
+// is then no finding: false, and nothing is appended.
+bool drv_finding_err(struct drv_findings *f, const char *id, const char *host,
+                     const struct drv_err *e);
 unsigned drv_findings_errors(const struct drv_findings *f);
 // The exit status of a list: the class of its errors, K/D/A before R before others; 0 without
 // errors.

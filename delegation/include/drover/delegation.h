@@ -29,6 +29,24 @@ int dg_keytab_principal(const char *keytab, char ret[DG_NAME_LEN], struct drv_er
 int dg_host_ccache(const char *keytab, const char *principal, const char *ccache_path,
                    struct drv_err *err);
 
+// What a keytab has for principal, whose realm may be left out.
+struct dg_keys {
+    unsigned kvno;  // the newest
+    bool aes, weak; // of that version: an AES key; one of RC4, DES or 3DES
+};
+// DRV_ENOTFOUND K06: nothing for this principal.
+int dg_keytab_keys(const char *keytab, const char *principal, struct dg_keys *ret,
+                   struct drv_err *err);
+
+// The ticket-granting ticket of the process's own credential cache (KRB5CCNAME).
+struct dg_ticket {
+    char principal[DG_NAME_LEN];
+    int64_t left_s;
+    bool forwardable;
+};
+// K01: no cache, or no such ticket in it. K02: it has ended.
+int dg_own_ticket(struct dg_ticket *ret, struct drv_err *err);
+
 // Seconds that the TGT (or, without one, the ticket that ends first) of the file still lives; 0
 // when it has ended. -1 DRV_ENOTFOUND when there is no file or no ticket.
 int dg_ccache_lifetime_s(const char *ccache_path, int64_t *ret_s, struct drv_err *err);
@@ -102,6 +120,7 @@ struct dg_account {
     char fqdn[DG_NAME_LEN]; // dNSHostName of a computer, else ""
     uint32_t uac;           // userAccountControl
     uint32_t enc_types;     // msDS-SupportedEncryptionTypes, 0 = not set
+    unsigned kvno;          // msDS-KeyVersionNumber, 0 = not told
     bool not_delegated;     // uac 0x100000
     bool protected_user;    // directly or through a group in Protected Users (tokenGroups)
     struct dg_strings allowed_to_delegate; // msDS-AllowedToDelegateTo
@@ -110,6 +129,11 @@ struct dg_account {
 int dg_ldap_account(struct dg_ldap *l, const char *name, struct dg_account *ret,
                     struct drv_err *err);
 void dg_account_done(struct dg_account *a);
+// The groups of an account as a ticket issued now would have them, nested ones included: SIDs.
+int dg_ldap_groups_of(struct dg_ldap *l, const char *dn, struct dg_strings *ret,
+                      struct drv_err *err);
+// The domain controller's clock minus this computer's, to about a second.
+int dg_ldap_skew_ms(struct dg_ldap *l, int64_t *ret_ms, struct drv_err *err);
 
 struct dg_group {
     char dn[1024];

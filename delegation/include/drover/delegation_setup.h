@@ -20,6 +20,7 @@
 #include "drover/delegation.h"
 
 enum { DG_SETUP_HOSTS_MAX = 256, DG_SETUP_SERVERS_MAX = 64 };
+#define DG_DEFAULT_GROUP "VM Hosts"
 
 // Borrowed strings. Hosts that are in the group already count as asked for; so do the file servers
 // that they may delegate to.

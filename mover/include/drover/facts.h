@@ -79,6 +79,10 @@ int mv_facts_from_json(const json_t *j, struct mv_facts *ret, struct drv_err *er
 void mv_judge(const struct mv_plan *plan, const struct mv_facts *src, const struct mv_facts *dst,
               int64_t skew_ms, struct drv_findings *ret);
 
+// The same for two hosts without a VM in view: could any VM move from src to dst?
+void mv_judge_hosts(const struct mv_facts *src, const struct mv_facts *dst, int64_t skew_ms,
+                    struct drv_findings *ret);
+
 // The first pair of addresses on a migration network that both hosts have, in the destination's
 // order. -1: none (N02).
 int mv_common_network(const struct mv_facts *src, const struct mv_facts *dst, char dst_addr[64]);

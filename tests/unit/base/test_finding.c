@@ -88,25 +88,62 @@ static void findings_survive_the_wire(void **state)
     struct drv_findings b = {0};
     drv_finding_add(&a, "R01", "hv2", "receive is off");
     drv_finding_fix(&a, "on %s: drover host set receive=on", "hv2");
+    drv_finding_command(&a, "hv2.example.lan", "drover host set receive=%s", "on");
     drv_finding_add_as(&a, DRV_SEV_OK, "T02", "hv2", "clocks agree");
     drv_finding_add(&a, "Z99", "hv2", "from the future");
     DRV_AUTO_JSON json_t *j = drv_findings_to_json(&a);
     assert_int_equal(drv_findings_from_json(j, &b, NULL), 0);
     assert_int_equal(b.n, 3);
     assert_string_equal(b.list[0].fix, "on hv2: drover host set receive=on");
+    assert_string_equal(b.list[0].command, "drover host set receive=on");
+    assert_string_equal(b.list[0].at, "hv2.example.lan");
     assert_int_equal(b.list[1].severity, DRV_SEV_OK);
+    assert_string_equal(b.list[1].command, "");
     assert_string_equal(b.list[1].fix, ""); // nothing is to be done
     assert_string_equal(b.list[2].id, "Z99");
     drv_findings_done(&a);
     drv_findings_done(&b);
 }
 
+static void half_a_command_is_none(void **state)
+{
+    (void)state;
+    struct drv_findings f = {0};
+    drv_finding_add(&f, "R01", "hv2", "receive is off");
+    drv_finding_command(&f, DRV_AT_USER, "rm -rf %0600d", 1);
+    assert_string_equal(f.list[0].command, "");
+    drv_findings_done(&f);
+}
+
+static void an_error_is_a_finding_if_it_has_an_id_or_gets_one(void **state)
+{
+    (void)state;
+    struct drv_findings f = {0};
+    struct drv_err err = DRV_ERR_INIT;
+    drv_err(&err, DRV_EUNREACHABLE, "hv2 is away");
+    assert_false(drv_finding_err(&f, NULL, "hv1", &err));
+    assert_int_equal(f.n, 0);
+    assert_true(drv_finding_err(&f, "R04", "hv1", &err));
+    assert_string_equal(f.list[0].fix, drv_finding_def("R04")->fix);
+    drv_err_id(&err, "K04");
+    drv_err_hint(&err, "plug it in");
+    assert_true(drv_finding_err(&f, "R04", "hv1", &err));
+    assert_string_equal(f.list[1].id, "K04");
+    assert_string_equal(f.list[1].text, "hv2 is away");
+    assert_string_equal(f.list[1].fix, "plug it in");
+    drv_findings_done(&f);
+}
+
 static void malformed_findings_of_a_peer_are_refused(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"{}", "[1]", "[{\"id\":\"K01\"}]",
+    static const char *const bad[] = {"{}",
+                                      "[1]",
+                                      "[{\"id\":\"K01\"}]",
                                       "[{\"id\":\"K0\",\"severity\":\"error\",\"text\":\"\"}]",
-                                      "[{\"id\":\"K01\",\"severity\":\"dire\",\"text\":\"\"}]"};
+                                      "[{\"id\":\"K01\",\"severity\":\"dire\",\"text\":\"\"}]",
+                                      "[{\"id\":\"K01\",\"severity\":\"error\",\"text\":\"\","
+                                      "\"command\":1}]"};
     for (size_t i = 0; i < DRV_ARRAY_LEN(bad); i++) {
         DRV_AUTO_JSON json_t *j = json_loads(bad[i], 0, NULL);
         struct drv_findings f = {0};
@@ -135,6 +172,8 @@ int main(void)
         cmocka_unit_test(ids_are_unique_and_their_class_follows_the_letter),
         cmocka_unit_test(missing_rights_decide_the_exit_status_before_all_else),
         cmocka_unit_test(findings_survive_the_wire),
+        cmocka_unit_test(half_a_command_is_none),
+        cmocka_unit_test(an_error_is_a_finding_if_it_has_an_id_or_gets_one),
         cmocka_unit_test(malformed_findings_of_a_peer_are_refused),
         cmocka_unit_test(an_error_exits_by_its_id_and_else_by_its_code),
     };

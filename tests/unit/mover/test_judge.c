@@ -387,6 +387,52 @@ static void without_a_destination_the_source_alone_is_judged(void **state)
     drv_findings_done(&f);
 }
 
+// What is wrong with two hosts is seen without a VM, and then nothing is said of VMs.
+static void two_hosts_are_judged_without_a_vm(void **state)
+{
+    (void)state;
+    static const struct {
+        void (*spoil)(struct scene *s);
+        const char *id;
+    } spoilt[] = {
+        {NULL, NULL},         {no_send, "R02"},           {no_receive, "R01"},
+        {src_full, "R03"},    {no_common_network, "N02"}, {dead_network, "N03"},
+        {clock_error, "T01"}, {old_drover, "V01"},        {other_arbiter, "S05"},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(spoilt); i++) {
+        struct scene s;
+        struct drv_findings f = {0};
+        unsigned named = 0;
+        scene_init(&s, true);
+        DRV_COPY(s.src.vm_state, "");
+        if (spoilt[i].spoil)
+            spoilt[i].spoil(&s);
+        mv_judge_hosts(&s.src, &s.dst, s.skew_ms, &f);
+        for (unsigned k = 0; spoilt[i].id && k < f.n; k++)
+            named += !strcmp(f.list[k].id, spoilt[i].id) && f.list[k].severity == DRV_SEV_ERROR;
+        assert_int_equal(drv_findings_errors(&f), spoilt[i].id ? 1 : 0);
+        assert_int_equal(named, spoilt[i].id ? 1 : 0);
+        drv_findings_done(&f);
+    }
+}
+
+static void an_older_qemu_is_a_warning_between_hosts(void **state)
+{
+    (void)state;
+    struct scene s;
+    struct drv_findings f = {0};
+    scene_init(&s, false);
+    DRV_COPY(s.src.qemu_version, "7.2.10");
+    DRV_COPY(s.dst.qemu_version, "7.2.9");
+    mv_judge_hosts(&s.src, &s.dst, 0, &f);
+    bool said = false;
+    for (unsigned i = 0; i < f.n; i++)
+        said |= !strcmp(f.list[i].id, "V02") && f.list[i].severity == DRV_SEV_WARNING;
+    assert_true(said);
+    assert_int_equal(drv_findings_errors(&f), 0);
+    drv_findings_done(&f);
+}
+
 static void ram_of_any_size_moves_where_the_bug_is_not(void **state)
 {
     (void)state;
@@ -475,6 +521,8 @@ int main(void)
         cmocka_unit_test(everything_that_is_wrong_is_said_at_once),
         cmocka_unit_test(what_only_a_copy_would_lose_stops_no_other_move),
         cmocka_unit_test(without_a_destination_the_source_alone_is_judged),
+        cmocka_unit_test(two_hosts_are_judged_without_a_vm),
+        cmocka_unit_test(an_older_qemu_is_a_warning_between_hosts),
         cmocka_unit_test(ram_of_any_size_moves_where_the_bug_is_not),
         cmocka_unit_test(the_destinations_order_chooses_the_network),
         cmocka_unit_test(a_storage_move_is_judged_by_its_stores_and_its_vm_alone),
