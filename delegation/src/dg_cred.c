@@ -245,12 +245,12 @@ int dg_own_ticket(struct dg_ticket *ret, struct drv_err *err)
 {
     struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
     int found = 0;
+    *ret = (struct dg_ticket){0};
     if (dg_krb5_init(&k5, err) < 0)
         return -1;
     krb5_error_code rc = krb5_cc_default(k5.k, &k5.cc);
     if (!rc)
         rc = krb5_cc_get_principal(k5.k, k5.cc, &k5.princ);
-    *ret = (struct dg_ticket){0};
     if (!rc) {
         dg_krb5_name(k5.k, k5.princ, ret->principal);
         if (dg_ccache_each(k5.k, k5.cc, note_own, ret, &found, err) < 0)

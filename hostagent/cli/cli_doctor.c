@@ -4,6 +4,7 @@
 #include "cli.h"
 
 #include "drover/delegation_check.h"
+#include <netdb.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,12 +24,15 @@ struct examination {
     struct cli *c;
     const struct cli_args *a;
     bool identity_only;
-    bool ticket; // the user has one that lives
-    bool local;  // root of this host, which needs none for this host
+    bool ticket;      // the user has one that lives,
+    bool forwardable; // and that hosts may act with
+    bool local;       // root of this host, which needs none for this host
+    char user[DG_NAME_LEN];
     char hosts[CLI_POS_MAX][256];
     unsigned n_hosts;
     char *servers[DG_SETUP_SERVERS_MAX];
     unsigned n_servers;
+    unsigned n_asked;
     struct drv_findings found;
 };
 
@@ -94,22 +98,36 @@ static void look_at_ticket(struct examination *x)
 {
     struct dg_ticket t;
     struct drv_err err = DRV_ERR_INIT;
-    if (dg_own_ticket(&t, &err) == 0) {
-        x->ticket = true;
-        if (t.forwardable)
-            return;
-        drv_finding_add(&x->found, "K03", "", "the ticket of %s is not forwardable", t.principal);
-        drv_finding_command(&x->found, DRV_AT_USER, "kinit -f %.*s", (int)strcspn(t.principal, "@"),
-                            t.principal);
+    int rc = dg_own_ticket(&t, &err);
+    DRV_COPY(x->user, t.principal);
+    x->user[strcspn(x->user, "@")] = '\0';
+    x->ticket = rc == 0;
+    x->forwardable = rc == 0 && t.forwardable;
+    if (rc == 0)
         return;
-    }
     drv_finding_add_as(
         &x->found, x->local ? DRV_SEV_WARNING : DRV_SEV_ERROR, err.id, "", "%s%s", err.msg,
         x->local ? ": only this host is asked, and acting for users is not tried" : "");
     drv_finding_fix(&x->found, "%s", err.hint);
-    if (strchr(t.principal, '@'))
-        drv_finding_command(&x->found, DRV_AT_USER, "kinit %.*s", (int)strcspn(t.principal, "@"),
-                            t.principal);
+    if (x->user[0])
+        drv_finding_command(&x->found, DRV_AT_USER, "kinit %s", x->user);
+}
+
+static bool has(const struct drv_findings *f, const char *id)
+{
+    for (unsigned i = 0; i < f->n; i++)
+        if (!strcmp(f->list[i].id, id))
+            return true;
+    return false;
+}
+
+// Hosts know better when the account is the cause (D12): its tickets are never forwardable.
+static void judge_ticket(struct examination *x, const struct drv_findings *hosts)
+{
+    if (!x->ticket || x->forwardable || has(hosts, "D12"))
+        return;
+    drv_finding_add(&x->found, "K03", "", "the ticket of %s is not forwardable", x->user);
+    drv_finding_command(&x->found, DRV_AT_USER, "kinit -f %s", x->user);
 }
 
 static struct dg_wanted wanted(const struct examination *x, const char *list[CLI_POS_MAX])
@@ -137,24 +155,29 @@ static void look_at_directory(struct examination *x)
 
 // ---- at the hosts ----
 
-static bool same_place(const struct drv_finding *a, const struct drv_finding *b)
+static bool is_one_of(const char *id, const char *const ids[], size_t n)
 {
-    return !strcmp(a->id, b->id) && !strcasecmp(a->host, b->host);
+    for (size_t i = 0; i < n; i++)
+        if (!strcmp(ids[i], id))
+            return true;
+    return false;
 }
 
-// What the directory told of a host need not be told by that host again in other words.
+// What the directory told of a host need not be told by that host again in other words; what is the
+// user's is the same at each host.
 static bool told(const struct drv_findings *list, unsigned from_directory,
                  const struct drv_finding *one)
 {
-    static const char *const ids[] = {"A04", "D10", "D11", "K05"};
+    static const char *const of_directory[] = {"A04", "D10", "D11", "K05"};
+    static const char *const of_user[] = {"D12", "K03"};
+    bool users = is_one_of(one->id, of_user, DRV_ARRAY_LEN(of_user));
     for (unsigned i = 0; i < list->n; i++) {
-        if (!same_place(&list->list[i], one))
+        const struct drv_finding *f = &list->list[i];
+        if (strcmp(f->id, one->id) != 0 || (!users && strcasecmp(f->host, one->host) != 0))
             continue;
-        if (!strcmp(list->list[i].text, one->text))
+        if (users || !strcmp(f->text, one->text) ||
+            (i < from_directory && is_one_of(f->id, of_directory, DRV_ARRAY_LEN(of_directory))))
             return true;
-        for (unsigned k = 0; i < from_directory && k < DRV_ARRAY_LEN(ids); k++)
-            if (!strcmp(ids[k], one->id))
-                return true;
     }
     return false;
 }
@@ -194,12 +217,26 @@ static json_t *ask(struct examination *x, const char *host, bool renew, struct d
     return reply;
 }
 
+static bool resolves(const char *host, struct drv_findings *ret)
+{
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *list = NULL;
+    int rc = getaddrinfo(host, NULL, &hints, &list);
+    if (rc == 0)
+        freeaddrinfo(list);
+    else
+        drv_finding_add(ret, "N06", host, "this computer does not find %s: %s", host,
+                        gai_strerror(rc));
+    return rc == 0;
+}
+
 static void look_at_host(struct examination *x, const char *host, bool renew,
                          struct drv_findings *ret)
 {
     struct drv_err err = DRV_ERR_INIT;
     size_t i;
     json_t *store;
+    if (!is_agent_at_hand(x, host) && !resolves(host, ret))
+        return;
     DRV_AUTO_JSON json_t *reply = ask(x, host, renew, &err);
     if (!reply || drv_findings_from_json(json_object_get(reply, "findings"), ret, &err) < 0) {
         drv_finding_err(ret, "R04", host, &err);
@@ -215,10 +252,10 @@ static void look_at_host(struct examination *x, const char *host, bool renew,
     }
 }
 
-static bool has(const struct drv_findings *f, const char *id, const char *host)
+static bool needs_ticket(const struct drv_findings *before, const char *host)
 {
-    for (unsigned i = 0; i < f->n; i++)
-        if (!strcmp(f->list[i].id, id) && !strcasecmp(f->list[i].host, host))
+    for (unsigned i = 0; before && i < before->n; i++)
+        if (!strcmp(before->list[i].id, "A09") && !strcasecmp(before->list[i].host, host))
             return true;
     return false;
 }
@@ -228,9 +265,14 @@ static void examine(struct examination *x, const struct drv_findings *before)
 {
     struct drv_findings hosts = {0};
     look_at_ticket(x);
-    for (unsigned i = 0; i < x->n_hosts; i++)
-        if (x->ticket || (x->local && is_agent_at_hand(x, x->hosts[i])))
-            look_at_host(x, x->hosts[i], before && has(before, "A09", x->hosts[i]), &hosts);
+    x->n_asked = 0;
+    for (unsigned i = 0; i < x->n_hosts; i++) {
+        if (!x->ticket && !(x->local && is_agent_at_hand(x, x->hosts[i])))
+            continue;
+        look_at_host(x, x->hosts[i], needs_ticket(before, x->hosts[i]), &hosts);
+        x->n_asked++;
+    }
+    judge_ticket(x, &hosts);
     if (x->ticket && x->n_hosts)
         look_at_directory(x);
     take(x, x->found.n, &hosts);
@@ -278,7 +320,7 @@ static int tell(struct examination *x)
         if (f->command[0])
             drv_finding_command(&shown, f->at, "%s", f->command);
     }
-    cli_say(x->c, "%u host%s examined, %u checks passed.", x->n_hosts, x->n_hosts == 1 ? "" : "s",
+    cli_say(x->c, "%u host%s asked, %u checks passed.", x->n_asked, x->n_asked == 1 ? "" : "s",
             passed);
     DRV_AUTO_JSON json_t *reply = json_pack("{s:o}", "findings", drv_findings_to_json(&shown));
     drv_findings_done(&shown);
@@ -290,8 +332,9 @@ static int run(struct cli *c, const struct cli_args *a, bool identity_only)
     struct examination *x = drv_xcalloc(1, sizeof *x);
     DRV_AUTO_FREE void *owned = x;
     unsigned at = 0;
-    *x = (struct examination){
-        .c = c, .a = a, .identity_only = identity_only, .local = !c->host && geteuid() == 0};
+    struct drv_err none = DRV_ERR_INIT;
+    *x = (struct examination){.c = c, .a = a, .identity_only = identity_only};
+    x->local = !c->host && geteuid() == 0 && cli_connect(c, &none) == 0;
     int status = named_hosts(x);
     if (status != DRV_EXIT_OK)
         return status;
