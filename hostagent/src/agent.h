@@ -126,6 +126,11 @@ int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err);
 // A new TGT in any case: groups that the host has joined count from its next ticket on.
 int ha_host_ccache_renew(struct ha *ha, struct drv_err *err);
 
+// A path for a ticket that is used once, and unlinked by who made it.
+void ha_ccache_once(struct ha *ha, char *ret, size_t size);
+// Unlink those that an agent left that was killed (at start, the machine's lock held).
+void ha_ccache_forget(struct ha *ha);
+
 // --- directory.c: Active Directory as this host (worker threads) ---
 struct dg_ldap *ha_directory(struct ha *ha, struct drv_err *err);
 void ha_directory_close(struct dg_ldap **l);

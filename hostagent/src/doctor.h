@@ -37,9 +37,6 @@ void ha_doctor_run(struct ha *ha, struct ha_peer *user, enum az_role role,
                    const char *const peers[], unsigned n_peers, bool identity_only,
                    struct drv_findings *ret);
 
-// A path for a ticket of this host that the caller gets, and removes.
-void ha_doctor_ccache(struct ha *ha, char *ret, size_t size);
-
 // The parts.
 void ha_doctor_name(struct ha_doctor *d);
 void ha_doctor_keytab(struct ha_doctor *d);

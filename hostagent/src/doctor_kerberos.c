@@ -120,19 +120,12 @@ static void say(struct ha_doctor *d, const char *id, const struct drv_err *err)
                         drv_conf_str(d->ha->conf, "keytab"), account);
 }
 
-void ha_doctor_ccache(struct ha *ha, char *ret, size_t size)
-{
-    char id[DRV_UUID_LEN];
-    drv_uuid_new(id);
-    snprintf(ret, size, "%s/doctor.%s", drv_conf_str(ha->conf, "run_dir"), id);
-}
-
 void ha_doctor_keytab(struct ha_doctor *d)
 {
     char ccache[600];
     struct drv_err err = DRV_ERR_INIT;
     AZ_AUTO_IDENTITY struct az_identity who = {0};
-    ha_doctor_ccache(d->ha, ccache, sizeof ccache);
+    ha_ccache_once(d->ha, ccache, sizeof ccache);
     if (dg_host_ccache(drv_conf_str(d->ha->conf, "keytab"), NULL, ccache, &err) < 0 ||
         own_identity(d, ccache, &who, &err) < 0)
         say(d, "K06", &err);

@@ -59,7 +59,7 @@ static bool new_ticket_would_do(struct visit *v)
     struct drv_err none = DRV_ERR_INIT;
     struct drv_client *c = NULL;
     char ccache[600];
-    ha_doctor_ccache(ha, ccache, sizeof ccache);
+    ha_ccache_once(ha, ccache, sizeof ccache);
     if (dg_host_ccache(keytab, NULL, ccache, &none) == 0 &&
         dg_host_cred(keytab, ccache, 0, &cred, &none) == 0)
         c = drv_client_tcp(v->peer, (unsigned)drv_conf_int(ha->conf, "port"), cred, CALL_MS, &none);

@@ -113,6 +113,7 @@ static int start(struct agent *a, struct drv_err *err)
     if (ha_machine_init(ha, err) < 0 || (a->lock_fd = ha_machine_lock(ha, err)) < 0 ||
         open_database(ha, err) < 0 || probe(ha, err) < 0)
         return -1;
+    ha_ccache_forget(ha);
     ha->loop = drv_loop_new(err);
     if (!ha->loop || ha_settings_load(ha, err) < 0 || ha_vms_load(ha, err) < 0 ||
         ha_moves_load(ha, err) < 0)

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Stores by the names that this host's administrator gave them, and the ticket to use them with.
+#include <glob.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -32,6 +33,23 @@ int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err)
     if (dg_ccache_lifetime_s(ret, &left_s, &none) == 0 && left_s > 5 * 3600L)
         return 0;
     return dg_host_ccache(drv_conf_str(ha->conf, "keytab"), NULL, ret, err);
+}
+
+void ha_ccache_once(struct ha *ha, char *ret, size_t size)
+{
+    char id[DRV_UUID_LEN];
+    drv_uuid_new(id);
+    snprintf(ret, size, "%s/once.%s", drv_conf_str(ha->conf, "run_dir"), id);
+}
+
+void ha_ccache_forget(struct ha *ha)
+{
+    DRV_AUTO_FREE char *pattern = drv_xasprintf("%s/once.*", drv_conf_str(ha->conf, "run_dir"));
+    glob_t found = {0};
+    if (glob(pattern, GLOB_NOSORT, NULL, &found) == 0)
+        for (size_t i = 0; i < found.gl_pathc; i++)
+            unlink(found.gl_pathv[i]);
+    globfree(&found);
 }
 
 int ha_store_url(struct ha *ha, const char *name, char *ret, size_t size, struct drv_err *err)
@@ -82,14 +100,13 @@ struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user
 int ha_store_user_may(struct ha *ha, const char *name, const struct ha_peer *user, const char *path,
                       struct drv_err *err)
 {
-    char url[HA_URL_MAX], host_ccache[512], ccache[600], id[DRV_UUID_LEN];
+    char url[HA_URL_MAX], host_ccache[512], ccache[600];
     struct ss_url u;
     struct dg_env env;
     if (ha_store_url(ha, name, url, sizeof url, err) < 0 || ss_url_parse(url, &u, err) < 0 ||
         ha_host_ccache(ha, host_ccache, sizeof host_ccache, err) < 0)
         return -1;
-    drv_uuid_new(id);
-    snprintf(ccache, sizeof ccache, "%s/user.%s", drv_conf_str(ha->conf, "run_dir"), id);
+    ha_ccache_once(ha, ccache, sizeof ccache);
     ha_delegation_env(ha, user, host_ccache, &env);
     if (dg_cifs_ccache(&env, drv_gss_delegated(user->gss), u.server, ccache, err) < 0)
         return -1;
