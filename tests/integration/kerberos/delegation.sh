@@ -3,7 +3,7 @@
 # delegation.sh BUILD_DIR: identities, decisions and constrained delegation against the lab's real
 # domain, without an agent. Each case starts the host's end of a session (krbtool accept), the
 # destination's end of the host channel (krbtool peer) and the user's client, and looks for lines in
-# what the two hosts print. Needs a lab that is up; changes only HV3$, and puts it back.
+# what the two hosts print. Needs a lab that is up; changes only HV3$ and a group of its own, and puts them back.
 # shellcheck disable=SC2317  # functions are called by name
 set -u -o pipefail
 
@@ -22,8 +22,10 @@ SESSION_PORT=7998
 CHANNEL_PORT=7997
 FAILED=0
 FILE=drover-delegation-$$
+NESTED=nested-$$
 
 clean() {
+    samba-tool-dc group delete "$NESTED" >/dev/null 2>&1
     samba-tool-dc delegation add-service 'HV3$' "drover/hv2.$DOMAIN" >/dev/null 2>&1
     rm -rf "$WORK" "${LAB:?}/fs/share/$FILE"
 }
@@ -119,6 +121,16 @@ want accept "move-out denied A01" 'addmembers "VM Operators" bob'
 want peer "move-in denied A03"
 smb_as "$WORK/hv1.cc.cifs" "put $WORK/hello $FILE-bob" >"$WORK/smb"
 want smb NT_STATUS_ACCESS_DENIED
+
+case_is "bob is an operator through a group within the group"
+samba-tool-dc group add "$NESTED" >/dev/null
+samba-tool-dc group addmembers "$NESTED" bob >/dev/null
+samba-tool-dc group addmembers "VM Operators" "$NESTED" >/dev/null
+peer_end
+session hv1 "$(ticket bob)"
+want accept "who bob@$REALM (operator via VM Operators)" "move-out allowed"
+want peer "move-in allowed"
+samba-tool-dc group delete "$NESTED" >/dev/null
 
 case_is "val is a viewer; the destination does not receive: both are said"
 peer_end off
