@@ -366,6 +366,30 @@ static bool read_stat(pid_t pid, char *ret_state, unsigned long long *ret_start)
                        ret_state, ret_start) == 2;
 }
 
+static bool look_in(const char *dir, const char *file, char *ret, size_t size)
+{
+    return snprintf(ret, size, "%s/%s", dir, file) < (int)size && access(ret, R_OK) == 0;
+}
+
+int drv_program_find(const char *file, const char *libexec, char *ret, size_t size,
+                     struct drv_err *err)
+{
+    char exe[256] = "", folder[400];
+    const char *const places[] = {".", "../lib", libexec};
+    ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+    char *slash = n > 0 ? strrchr(exe, '/') : NULL;
+    if (!slash)
+        return drv_err_os(err, errno, "cannot tell where this program is");
+    *slash = '\0';
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(places); i++) {
+        snprintf(folder, sizeof(folder), "%s/%s", exe, places[i]);
+        if (look_in(folder, file, ret, size))
+            return 0;
+    }
+    return drv_err(err, DRV_ENOTFOUND, "%s is neither beside %s nor in %s", file, slash + 1,
+                   folder);
+}
+
 uint64_t drv_proc_start_time(pid_t pid)
 {
     char state;

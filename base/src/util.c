@@ -103,6 +103,24 @@ int drv_uuid_valid(const char *s)
     return 1;
 }
 
+char *drv_quoted(const char *text, const char *escape)
+{
+    char *ret = NULL;
+    size_t size = 0;
+    FILE *f = open_memstream(&ret, &size);
+    if (!f)
+        abort();
+    fputc('\'', f);
+    for (const char *c = text; *c; c++)
+        if (*c == '\'')
+            fputs(escape, f);
+        else
+            fputc(*c, f);
+    fputc('\'', f);
+    fclose(f);
+    return ret;
+}
+
 int drv_name_valid(const char *s, size_t max_len)
 {
     if (!s || !isalnum((unsigned char)*s) || strlen(s) > max_len)

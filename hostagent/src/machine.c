@@ -2,6 +2,7 @@
 // Facts of the machine at start-up: see machine.h.
 #include "machine.h"
 
+#include "drover/proc.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -82,30 +83,16 @@ static int find_user(struct ha *ha, struct drv_err *err)
 
 // --- our own helpers ---
 
-static bool look_in(const char *dir, const char *file, char *ret, size_t size)
-{
-    return snprintf(ret, size, "%s/%s", dir, file) < (int)size && access(ret, R_OK) == 0;
-}
-
 static int find_helper(struct ha *ha, const char *file, char *ret, size_t size, struct drv_err *err)
 {
-    char exe[256] = "", beside[300], libexec[300];
     const char *lib_dir = drv_conf_str(ha->conf, "lib_dir");
     if (lib_dir[0]) {
-        if (look_in(lib_dir, file, ret, size))
+        if (snprintf(ret, size, "%s/%s", lib_dir, file) < (int)size && access(ret, R_OK) == 0)
             return 0;
         return drv_err(err, DRV_ENOTFOUND, "lib_dir: there is no %s/%s", lib_dir, file);
     }
-    ssize_t n = readlink("/proc/self/exe", exe, sizeof exe - 1);
-    char *slash = n > 0 ? strrchr(exe, '/') : NULL;
-    if (slash)
-        *slash = '\0';
-    snprintf(beside, sizeof beside, "%s/../lib", exe);
-    snprintf(libexec, sizeof libexec, "%s/" DROVER_LIBEXEC_DIR, exe);
-    if (look_in(exe, file, ret, size) || look_in(beside, file, ret, size) ||
-        look_in(libexec, file, ret, size))
+    if (drv_program_find(file, DROVER_LIBEXEC_DIR, ret, size, err) == 0)
         return 0;
-    drv_err(err, DRV_ENOTFOUND, "%s is neither beside droverd nor in %s", file, libexec);
     return drv_err_hint(err, "install drover completely, or set lib_dir in drover.conf");
 }
 

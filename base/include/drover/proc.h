@@ -12,6 +12,11 @@
 // Children never inherit our environment: env is the whole of it ("KEY=value", NULL-terminated);
 // NULL gives PATH alone. All descriptors but 0-2 and those listed are closed in the child.
 
+// Path of a program that belongs to us: beside our own, one folder up in lib/ (the build folder),
+// or in libexec, a path from our own folder. -1 DRV_ENOTFOUND.
+int drv_program_find(const char *file, const char *libexec, char *ret, size_t size,
+                     struct drv_err *err);
+
 // Run argv to its end; at most max_output bytes of stdout+stderr are returned (NUL-terminated,
 // caller frees; NULL allowed). -1: could not run, timed out (child killed), or a non-zero exit,
 // whose last output line stands in err->msg.

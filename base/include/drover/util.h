@@ -56,6 +56,10 @@ size_t drv_utf8(const char *s, uint32_t *ret_char);
 // Replace every byte that is no part of a UTF-8 character by '?': what is left goes into JSON.
 void drv_utf8_clean(char *s);
 
+// text as one word of a command: in single quotes, each quote within as escape says ("'\\\\''" for
+// a shell, "''" for PowerShell). Caller frees.
+char *drv_quoted(const char *text, const char *escape);
+
 // Names of VMs, stores, disks, networks: 1..max letters, digits, '.', '_', '-'; not starting with
 // '.' or '-'.
 int drv_name_valid(const char *s, size_t max_len);
