@@ -147,14 +147,28 @@ char *ssi_acl_format(const struct ss_acl *acl, bool *ret_names, struct drv_err *
     return out;
 }
 
+static bool same_ace(const struct ss_ace *a, const struct ss_ace *b)
+{
+    return (!is_sid(a->who) || strcmp(a->who, b->who) == 0) && a->deny == b->deny &&
+           a->mask == b->mask && flags_of(a) == flags_of(b);
+}
+
+static unsigned count(const struct ss_acl *acl, const struct ss_ace *a)
+{
+    unsigned n = 0;
+    for (unsigned i = 0; i < acl->n; i++)
+        n += same_ace(a, &acl->list[i]);
+    return n;
+}
+
+// libsmbclient sorts what it sets: those that deny come first, as Windows wants, and the rest by
+// SID.
 bool ssi_acl_same(const struct ss_acl *a, const struct ss_acl *b)
 {
     if (a->n != b->n)
         return false;
     for (unsigned i = 0; i < a->n; i++)
-        if ((is_sid(a->list[i].who) && strcmp(a->list[i].who, b->list[i].who) != 0) ||
-            a->list[i].deny != b->list[i].deny || a->list[i].mask != b->list[i].mask ||
-            flags_of(&a->list[i]) != flags_of(&b->list[i]))
+        if (count(a, &a->list[i]) != count(b, &a->list[i]))
             return false;
     return true;
 }

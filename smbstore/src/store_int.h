@@ -60,8 +60,9 @@ int ssi_acl_parse(const char *text, struct ss_acl *ret, struct drv_err *err);
 // The same for setting, without owner and group; caller frees. NULL DRV_EINVAL: not a list that may
 // be set. *ret_names: grantees are names.
 char *ssi_acl_format(const struct ss_acl *acl, bool *ret_names, struct drv_err *err);
-// Names are not compared: a server writes them as it likes.
-bool ssi_acl_same(const struct ss_acl *a, const struct ss_acl *b); // the lists, not the owners
+// The lists, in whatever order, not the owners. Names are not compared: a server writes them as it
+// likes.
+bool ssi_acl_same(const struct ss_acl *a, const struct ss_acl *b);
 
 // ss_read's working half, for readers of headers: see read_head above.
 char *ssi_read_head(struct ss_store *st, const char *path, size_t max, size_t *ret_len,

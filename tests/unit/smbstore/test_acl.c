@@ -90,6 +90,12 @@ static void what_is_set_reads_back_the_same(void **state)
     assert_false(names);
     assert_int_equal(ssi_acl_parse(text, &again, NULL), 0);
     assert_true(ssi_acl_same(&acl, &again));
+    again.list[1] = acl.list[2]; // libsmbclient sorts them
+    again.list[2] = acl.list[1];
+    assert_true(ssi_acl_same(&acl, &again));
+    again.list[2] = acl.list[2];
+    assert_false(ssi_acl_same(&acl, &again));
+    again.list[1] = acl.list[1];
     again.list[1].mask = 0; // what libsmbclient makes of a hexadecimal mask
     assert_false(ssi_acl_same(&acl, &again));
     again = acl;
