@@ -4,6 +4,7 @@
 #define DROVER_DELEGATION_INT_H
 
 #include <krb5/krb5.h>
+#include <lber.h>
 
 #include "drover/delegation.h"
 #include "drover/delegation_setup.h"
@@ -39,6 +40,8 @@ int dg_ccache_write(krb5_context k, const char *path, krb5_principal owner, krb5
 typedef int dg_ticket_fn(krb5_context k, const krb5_creds *cred, void *arg);
 int dg_ccache_each(krb5_context k, krb5_ccache cc, dg_ticket_fn *fn, void *arg, int *ret_value,
                    struct drv_err *err);
+
+bool dg_is_tgt(const krb5_creds *cred);
 
 // Open an own memory ccache with all that a GSS credential holds; dg_krb5_done destroys it.
 int dg_ccache_of_cred(struct dg_krb5 *k5, gss_cred_id_t cred, struct drv_err *err);
@@ -92,28 +95,93 @@ struct ldap *dg_ldap_handle(struct dg_ldap *l);
 // there, or gone, already.
 int dg_ldap_modify(struct dg_ldap *l, const char *dn, int op, const char *attr, const char *value,
                    struct drv_err *err);
-int dg_ldap_add_group(struct dg_ldap *l, const char *dn, const char *name, struct drv_err *err);
+// Replaces an attribute that is no text.
+int dg_ldap_set(struct dg_ldap *l, const char *dn, const char *attr, struct berval value,
+                struct drv_err *err);
+// A new object. -1 DRV_EEXIST: its name is taken.
+enum { DG_ATTR_VALUES = 4 };
+struct dg_attr {
+    const char *name;
+    struct berval values[DG_ATTR_VALUES];
+    unsigned n;
+};
+int dg_ldap_add(struct dg_ldap *l, const char *dn, const struct dg_attr *attrs, unsigned n,
+                struct drv_err *err);
+struct berval dg_text(const char *text); // borrowed
+// Is the object dn in the group, through others as well? Not by the user's primary group.
+int dg_ldap_in_group(struct dg_ldap *l, const char *dn, const char *group_dn, bool *ret,
+                     struct drv_err *err);
+// Version number of the keys that an account has now.
+int dg_ldap_kvno(struct dg_ldap *l, const char *dn, unsigned *ret, struct drv_err *err);
+struct dg_domain {
+    char dns[DG_NAME_LEN];     // "example.lan"
+    char netbios[DG_NAME_LEN]; // "EXAMPLE"
+    char sid[DG_SID_LEN];
+};
+int dg_ldap_domain(struct dg_ldap *l, struct dg_domain *ret, struct drv_err *err);
 // sAMAccountName of the account with this service name, "" = none has it.
 int dg_ldap_spn_owner(struct dg_ldap *l, const char *spn, char ret[DG_NAME_LEN],
                       struct drv_err *err);
 
-// ---- dg_setup.c ----
+// ---- dg_keytab.c ----
+
+enum { DG_PASSWORD_LEN = 44 }; // 240 random bits and a letter of each kind
+struct dg_password {
+    char text[DG_PASSWORD_LEN + 1];
+};
+int dg_password_new(struct dg_password *ret, struct drv_err *err);
+void dg_password_done(struct dg_password *p); // wipes it
+// As AD's unicodePwd takes it; the value lies in *ret.
+struct dg_password_ad {
+    char bytes[2 * (DG_PASSWORD_LEN + 2)];
+};
+struct berval dg_password_ad(const struct dg_password *p, struct dg_password_ad *ret);
+void dg_password_ad_done(struct dg_password_ad *p); // wipes it
+
+// A keytab to come, <dir>/<name>.keytab for the account NAME$. Beginning proves that it can be
+// written: before anything is changed in a directory. dir is made if it is not there.
+// -1 DRV_EEXIST: there is such a file; DRV_EDENIED: others may look into dir.
+struct dg_keytab_draft {
+    char *path, *folder, *temp;
+};
+int dg_keytab_begin(const char *dir, const char *account, struct dg_keytab_draft *ret,
+                    struct drv_err *err);
+// Put the AES keys that password gives into it: mode 0600, at its place when it is whole. Asks the
+// KDC for the salts; waits half a minute for one that does not know the account yet.
+int dg_keytab_finish(struct dg_keytab_draft *d, const char *principal,
+                     const struct dg_password *password, unsigned kvno, struct drv_err *err);
+void dg_keytab_draft_done(struct dg_keytab_draft *d); // what was not finished leaves nothing
+
+// ---- dg_setup.c: comparing; dg_setup_read.c fills struct dg_found, dg_setup_apply.c acts ----
 
 enum {
     DG_UAC_ANY_SERVICE = 0x00080000,  // MS-ADTS 2.2.16: TRUSTED_FOR_DELEGATION
     DG_UAC_ANY_PROTOCOL = 0x01000000, // TRUSTED_TO_AUTH_FOR_DELEGATION
     DG_ENC_AES = 0x18,                // MS-KILE 2.2.7: AES-128 and AES-256
 };
+#define DG_ENC_AES_TEXT "24"
 
 // "hv1", "hv1.example.lan" and "HV1$" → "HV1$".
 int dg_account_name(const char *host, char ret[DG_NAME_LEN], struct drv_err *err);
 
 struct dg_found_host {
-    struct dg_account a;
+    struct dg_account a;         // of a new one: names and dn that it will have
+    bool is_new;                 // no account yet; it shall be made
+    bool new_password;           // and a keytab of it
     bool member;                 // of the group, through others as well
     bool leaving;                // it was asked to go
     char spn_owner[DG_NAME_LEN]; // another account with one of its service names, "" = none
     char spn[DG_NAME_LEN + 8];   // that name
+};
+struct dg_found_user { // who is not in the group yet
+    char dn[1024];
+    char name[DG_NAME_LEN];
+};
+struct dg_found_role {
+    struct dg_group group; // dn is where it would be; no name: leave alone
+    bool is_there;
+    struct dg_found_user *users;
+    unsigned n_users;
 };
 struct dg_found {          // what the directory has
     struct dg_group group; // dn is where it would be when it is not there
@@ -121,6 +189,7 @@ struct dg_found {          // what the directory has
     struct dg_found_host *hosts;
     unsigned n_hosts;
     struct dg_strings servers; // FQDN of file servers: asked for, and found
+    struct dg_found_role roles[DG_ROLE_MAX_];
 };
 // What the directory has of what is wanted. The caller frees *ret, on failure as well.
 int dg_setup_read(struct dg_ldap *l, const struct dg_wanted *w, struct dg_found *ret,
@@ -128,6 +197,16 @@ int dg_setup_read(struct dg_ldap *l, const struct dg_wanted *w, struct dg_found 
 void dg_found_done(struct dg_found *f);
 // What is missing; no I/O.
 int dg_setup_compare(const struct dg_found *f, struct dg_plan *ret, struct drv_err *err);
+
+// "HV1" of "HV1$", "fs" of "fs.example.lan". Caller frees.
+char *dg_short_name(const char *name);
+// The two forms of a service name: by FQDN and by NAME.
+struct dg_two_names {
+    char *list[2];
+};
+struct dg_two_names dg_names_of(const char *service, const char *fqdn, const char *name);
+void dg_two_names_done(struct dg_two_names *t);
+#define DG_AUTO_NAMES DRV_CLEANUP(dg_two_names_done)
 
 // ---- dg_check.c ----
 

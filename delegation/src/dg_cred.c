@@ -165,12 +165,6 @@ int dg_host_ccache(const char *keytab, const char *principal, const char *ccache
     return result;
 }
 
-static bool is_tgt(const krb5_creds *cred)
-{
-    return cred->server->length == 2 && cred->server->data[0].length == strlen("krbtgt") &&
-           memcmp(cred->server->data[0].data, "krbtgt", strlen("krbtgt")) == 0;
-}
-
 struct life {
     bool found;
     krb5_timestamp start, end;
@@ -188,7 +182,7 @@ static int note_life(krb5_context k, const krb5_creds *cred, void *arg)
     (void)k;
     struct life *life = arg;
     krb5_timestamp start = cred->times.starttime ? cred->times.starttime : cred->times.authtime;
-    bool tgt = is_tgt(cred);
+    bool tgt = dg_is_tgt(cred);
     if (tgt || !life->found || seconds(cred->times.endtime, life->end) > 0)
         *life = (struct life){.found = true, .start = start, .end = cred->times.endtime};
     return tgt;
@@ -234,7 +228,7 @@ static int note_own(krb5_context k, const krb5_creds *cred, void *arg)
 {
     struct dg_ticket *t = arg;
     krb5_timestamp now = 0;
-    if (!is_tgt(cred) || krb5_timeofday(k, &now) != 0)
+    if (!dg_is_tgt(cred) || krb5_timeofday(k, &now) != 0)
         return 0;
     t->left_s = seconds(now, cred->times.endtime);
     t->forwardable = (cred->ticket_flags & TKT_FLG_FORWARDABLE) != 0;

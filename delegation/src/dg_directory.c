@@ -193,6 +193,94 @@ int dg_ldap_group_sid(struct dg_ldap *l, const char *group, char ret[DG_SID_LEN]
     return dg_ldap_group(l, group, &g, err) < 0 ? -1 : drv_copy(ret, DG_SID_LEN, g.sid);
 }
 
+int dg_ldap_in_group(struct dg_ldap *l, const char *dn, const char *group_dn, bool *ret,
+                     struct drv_err *err)
+{
+    static const char *const attrs[] = {LDAP_NO_ATTRS, NULL};
+    LDAPMessage *msg DG_AUTO_MSG = NULL;
+    char *value DRV_AUTO_FREE = dg_filter_escape(group_dn);
+    char *filter DRV_AUTO_FREE = drv_xasprintf("(memberOf:" IN_CHAIN ":=%s)", value);
+    int n = 0;
+    if (dg_ldap_search(l, dn, LDAP_SCOPE_BASE, filter, attrs, 1, &msg, &n, err) < 0)
+        return -1;
+    *ret = n > 0;
+    return 0;
+}
+
+// ---- the domain ----
+
+// One text of one object that is known by its name.
+static int read_text(struct dg_ldap *l, const char *dn, const char *attr, char *ret, size_t size,
+                     struct drv_err *err)
+{
+    const char *const attrs[] = {attr, NULL};
+    LDAPMessage *msg DG_AUTO_MSG = NULL;
+    int n = 0;
+    if (dg_ldap_search(l, dn, LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 1, &msg, &n, err) < 0)
+        return -1;
+    LDAPMessage *entry = n ? ldap_first_entry(dg_ldap_handle(l), msg) : NULL;
+    return entry && text_value(l, entry, attr, ret, size) == 0
+               ? 0
+               : drv_err(err, DRV_EPEER, "%s shows no %s of %s", dg_ldap_dc(l), attr,
+                         *dn ? dn : "its own");
+}
+
+int dg_ldap_kvno(struct dg_ldap *l, const char *dn, unsigned *ret, struct drv_err *err)
+{
+    char text[16];
+    if (read_text(l, dn, "msDS-KeyVersionNumber", text, sizeof(text), err) < 0)
+        return -1;
+    *ret = (unsigned)strtoul(text, NULL, 10);
+    return 0;
+}
+
+static int read_domain_sid(struct dg_ldap *l, char ret[DG_SID_LEN], struct drv_err *err)
+{
+    static const char *const attrs[] = {"objectSid", NULL};
+    LDAPMessage *msg DG_AUTO_MSG = NULL;
+    int n = 0;
+    if (dg_ldap_search(l, dg_ldap_base(l), LDAP_SCOPE_BASE, "(objectClass=*)", attrs, 1, &msg, &n,
+                       err) < 0)
+        return -1;
+    LDAPMessage *entry = n ? ldap_first_entry(dg_ldap_handle(l), msg) : NULL;
+    return entry && sid_value(l, entry, ret) == 0
+               ? 0
+               : drv_err(err, DRV_EPEER, "%s shows no SID of its domain", dg_ldap_dc(l));
+}
+
+// MS-ADTS 6.1.1.2.1.1.4: the partition of a domain has its old name.
+static int read_netbios(struct dg_ldap *l, char ret[DG_NAME_LEN], struct drv_err *err)
+{
+    static const char *const attrs[] = {"nETBIOSName", NULL};
+    LDAPMessage *msg DG_AUTO_MSG = NULL;
+    char config[1024];
+    int n = 0;
+    if (read_text(l, "", "configurationNamingContext", config, sizeof(config), err) < 0)
+        return -1;
+    char *base DRV_AUTO_FREE = drv_xasprintf("CN=Partitions,%s", config);
+    char *value DRV_AUTO_FREE = dg_filter_escape(dg_ldap_base(l));
+    char *filter DRV_AUTO_FREE = drv_xasprintf("(&(objectClass=crossRef)(nCName=%s))", value);
+    if (dg_ldap_search(l, base, LDAP_SCOPE_ONELEVEL, filter, attrs, 1, &msg, &n, err) < 0)
+        return -1;
+    LDAPMessage *entry = n ? ldap_first_entry(dg_ldap_handle(l), msg) : NULL;
+    return entry && text_value(l, entry, attrs[0], ret, DG_NAME_LEN) == 0
+               ? 0
+               : drv_err(err, DRV_EPEER, "%s shows no short name of its domain", dg_ldap_dc(l));
+}
+
+int dg_ldap_domain(struct dg_ldap *l, struct dg_domain *ret, struct drv_err *err)
+{
+    char *dns = NULL;
+    int rc = ldap_dn2domain(dg_ldap_base(l), &dns);
+    if (rc == LDAP_SUCCESS && dns)
+        rc = DRV_COPY(ret->dns, dns);
+    ldap_memfree(dns);
+    if (rc != LDAP_SUCCESS || !ret->dns[0])
+        return drv_err(err, DRV_EPEER, "%s: \"%s\" is not the name of a domain", dg_ldap_dc(l),
+                       dg_ldap_base(l));
+    return read_domain_sid(l, ret->sid, err) < 0 || read_netbios(l, ret->netbios, err) < 0 ? -1 : 0;
+}
+
 // ---- service names ----
 
 int dg_ldap_spn_owner(struct dg_ldap *l, const char *spn, char ret[DG_NAME_LEN],

@@ -119,6 +119,46 @@ int dg_ccache_each(krb5_context k, krb5_ccache cc, dg_ticket_fn *fn, void *arg, 
     return 0;
 }
 
+bool dg_is_tgt(const krb5_creds *cred)
+{
+    return cred->server->length == 2 && cred->server->data[0].length == strlen("krbtgt") &&
+           memcmp(cred->server->data[0].data, "krbtgt", strlen("krbtgt")) == 0;
+}
+
+struct export
+{
+    const char *path;
+    krb5_principal owner;
+    struct drv_err *err;
+};
+
+// 1: written; -1: not.
+static int export_tgt(krb5_context k, const krb5_creds *cred, void *arg)
+{
+    const struct export *e = arg;
+    krb5_creds copy = *cred; // libkrb5's functions want no const
+    if (!dg_is_tgt(cred) || !krb5_realm_compare(k, cred->server, e->owner))
+        return 0;
+    return dg_ccache_write(k, e->path, e->owner, &copy, e->err) < 0 ? -1 : 1;
+}
+
+int dg_ccache_export(const char *path, struct drv_err *err)
+{
+    struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
+    int written = 0;
+    if (dg_krb5_init(&k5, err) < 0)
+        return -1;
+    krb5_error_code rc = krb5_cc_default(k5.k, &k5.cc);
+    if (!rc)
+        rc = krb5_cc_get_principal(k5.k, k5.cc, &k5.princ);
+    if (rc)
+        return dg_krb5_error(err, k5.k, rc, "credential cache");
+    struct export e = {.path = path, .owner = k5.princ, .err = err};
+    if (dg_ccache_each(k5.k, k5.cc, export_tgt, &e, &written, err) < 0 || written < 0)
+        return -1;
+    return written ? 0 : dg_krb5_error(err, k5.k, KRB5_CC_NOTFOUND, "a ticket of a ticket server");
+}
+
 int dg_ccache_of_cred(struct dg_krb5 *k5, gss_cred_id_t cred, struct drv_err *err)
 {
     char uuid[DRV_UUID_LEN];

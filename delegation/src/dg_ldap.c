@@ -38,7 +38,7 @@ static int ldap_failed(struct drv_err *err, LDAP *ld, int rc, const char *what)
         {LDAP_SERVER_DOWN, DRV_EUNREACHABLE},    {LDAP_CONNECT_ERROR, DRV_EUNREACHABLE},
         {LDAP_TIMEOUT, DRV_ETIMEDOUT},           {LDAP_TIMELIMIT_EXCEEDED, DRV_ETIMEDOUT},
         {LDAP_NO_SUCH_OBJECT, DRV_ENOTFOUND},    {LDAP_INSUFFICIENT_ACCESS, DRV_EDENIED},
-        {LDAP_INVALID_CREDENTIALS, DRV_EDENIED},
+        {LDAP_INVALID_CREDENTIALS, DRV_EDENIED}, {LDAP_ALREADY_EXISTS, DRV_EEXIST},
     };
     enum drv_code code = DRV_EPEER;
     for (unsigned i = 0; i < DRV_ARRAY_LEN(codes); i++)
@@ -257,13 +257,29 @@ int dg_ldap_search(struct dg_ldap *l, const char *base, int scope, const char *f
     return 0;
 }
 
+// libldap's types have no const.
+static char *loose(const char *text)
+{
+    return (char *)(uintptr_t)text;
+}
+
+struct berval dg_text(const char *text)
+{
+    return (struct berval){.bv_len = strlen(text), .bv_val = loose(text)};
+}
+
+static int modify(struct dg_ldap *l, const char *dn, int op, const char *attr, struct berval value)
+{
+    struct berval *values[] = {&value, NULL};
+    LDAPMod mod = {.mod_op = op | LDAP_MOD_BVALUES, .mod_type = loose(attr), .mod_bvalues = values};
+    LDAPMod *mods[] = {&mod, NULL};
+    return ldap_modify_ext_s(l->ld, dn, mods, NULL, NULL);
+}
+
 int dg_ldap_modify(struct dg_ldap *l, const char *dn, int op, const char *attr, const char *value,
                    struct drv_err *err)
 {
-    char *values[] = {(char *)(uintptr_t)value, NULL};
-    LDAPMod mod = {.mod_op = op, .mod_type = (char *)(uintptr_t)attr, .mod_values = values};
-    LDAPMod *mods[] = {&mod, NULL};
-    int rc = ldap_modify_ext_s(l->ld, dn, mods, NULL, NULL);
+    int rc = modify(l, dn, op, attr, dg_text(value));
     bool there = op == LDAP_MOD_ADD &&
                  (rc == LDAP_TYPE_OR_VALUE_EXISTS || rc == LDAP_ALREADY_EXISTS); // AD: a member
     bool gone =
@@ -273,19 +289,32 @@ int dg_ldap_modify(struct dg_ldap *l, const char *dn, int op, const char *attr, 
     return rc == LDAP_SUCCESS || there || gone ? 0 : ldap_failed(err, l->ld, rc, dn);
 }
 
-int dg_ldap_add_group(struct dg_ldap *l, const char *dn, const char *name, struct drv_err *err)
+int dg_ldap_set(struct dg_ldap *l, const char *dn, const char *attr, struct berval value,
+                struct drv_err *err)
 {
-    // MS-ADTS 2.2.12: a global security group. libldap's types have no const.
-    char class_attr[] = "objectClass", class[] = "group", name_attr[] = "sAMAccountName",
-         type_attr[] = "groupType", type[] = "-2147483646";
-    char *classes[] = {class, NULL}, *types[] = {type, NULL},
-         *names[] = {(char *)(uintptr_t)name, NULL};
-    LDAPMod mods[] = {
-        {.mod_op = LDAP_MOD_ADD, .mod_type = class_attr, .mod_values = classes},
-        {.mod_op = LDAP_MOD_ADD, .mod_type = name_attr, .mod_values = names},
-        {.mod_op = LDAP_MOD_ADD, .mod_type = type_attr, .mod_values = types},
-    };
-    LDAPMod *list[] = {&mods[0], &mods[1], &mods[2], NULL};
+    int rc = modify(l, dn, LDAP_MOD_REPLACE, attr, value);
+    return rc == LDAP_SUCCESS ? 0 : ldap_failed(err, l->ld, rc, dn);
+}
+
+int dg_ldap_add(struct dg_ldap *l, const char *dn, const struct dg_attr *attrs, unsigned n,
+                struct drv_err *err)
+{
+    enum { ATTRS_MAX = 8 };
+    struct berval values[ATTRS_MAX][DG_ATTR_VALUES], *pointers[ATTRS_MAX][DG_ATTR_VALUES + 1];
+    LDAPMod mods[ATTRS_MAX], *list[ATTRS_MAX + 1] = {NULL};
+    if (n > ATTRS_MAX)
+        return drv_err(err, DRV_EINTERNAL, "%s: too many attributes", dn);
+    for (unsigned i = 0; i < n; i++) {
+        for (unsigned k = 0; k < attrs[i].n; k++) {
+            values[i][k] = attrs[i].values[k];
+            pointers[i][k] = &values[i][k];
+        }
+        pointers[i][attrs[i].n] = NULL;
+        mods[i] = (LDAPMod){.mod_op = LDAP_MOD_ADD | LDAP_MOD_BVALUES,
+                            .mod_type = loose(attrs[i].name),
+                            .mod_bvalues = pointers[i]};
+        list[i] = &mods[i];
+    }
     int rc = ldap_add_ext_s(l->ld, dn, list, NULL, NULL);
-    return rc == LDAP_SUCCESS || rc == LDAP_ALREADY_EXISTS ? 0 : ldap_failed(err, l->ld, rc, dn);
+    return rc == LDAP_SUCCESS ? 0 : ldap_failed(err, l->ld, rc, dn);
 }

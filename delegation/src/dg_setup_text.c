@@ -25,11 +25,46 @@ static void put_ldif(FILE *f, const char *name, const char *value)
 static bool same_record(const struct dg_plan *p, unsigned i, unsigned k)
 {
     const struct dg_change *a = &p->changes[i], *b = &p->changes[k];
-    return a->kind == b->kind && a->kind != DG_NEW_GROUP && a->attr == b->attr &&
-           strcmp(a->dn, b->dn) == 0;
+    return a->kind == b->kind && a->attr && a->attr == b->attr && strcmp(a->dn, b->dn) == 0;
 }
 
-static void ldif_change(FILE *f, const struct dg_plan *p, unsigned i)
+static void ldif_group(FILE *f, const struct dg_change *c)
+{
+    put_ldif(f, "dn", c->dn);
+    fputs("changetype: add\nobjectClass: group\ngroupType: -2147483646\n", f);
+    put_ldif(f, "sAMAccountName", c->account);
+    fputc('\n', f);
+}
+
+// A password does not belong into a text.
+static void ldif_password(FILE *f, const struct dg_change *c)
+{
+    char *host DRV_AUTO_FREE = dg_short_name(c->account);
+    fprintf(f,
+            "# %s needs a new password and a keytab of it, which no LDIF can give:\n"
+            "# drover delegation setup --new-keytab=%s --keytab-dir=DIR, or as below\n\n",
+            c->account, host);
+}
+
+static void ldif_computer(FILE *f, const struct dg_change *c)
+{
+    static const char *const services[] = {"host", "drover"};
+    put_ldif(f, "dn", c->dn);
+    fputs("changetype: add\nobjectClass: computer\n", f);
+    put_ldif(f, "sAMAccountName", c->account);
+    fputs("userAccountControl: 4096\n", f);
+    put_ldif(f, "dNSHostName", c->value);
+    fputs("msDS-SupportedEncryptionTypes: " DG_ENC_AES_TEXT "\n", f);
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(services); i++) {
+        struct dg_two_names n DG_AUTO_NAMES = dg_names_of(services[i], c->value, c->account);
+        for (unsigned k = 0; k < DRV_ARRAY_LEN(n.list); k++)
+            put_ldif(f, "servicePrincipalName", n.list[k]);
+    }
+    fputc('\n', f);
+    ldif_password(f, c);
+}
+
+static void ldif_values(FILE *f, const struct dg_plan *p, unsigned i)
 {
     static const char *const ops[] = {
         [DG_ADD_VALUE] = "add", [DG_REMOVE_VALUE] = "delete", [DG_REPLACE_VALUE] = "replace"};
@@ -38,12 +73,6 @@ static void ldif_change(FILE *f, const struct dg_plan *p, unsigned i)
     bool ends = i + 1 == p->n || !same_record(p, i, i + 1);
     if (begins)
         put_ldif(f, "dn", c->dn);
-    if (c->kind == DG_NEW_GROUP) {
-        fputs("changetype: add\nobjectClass: group\ngroupType: -2147483646\n", f);
-        put_ldif(f, "sAMAccountName", c->account);
-        fputc('\n', f);
-        return;
-    }
     if (begins)
         fprintf(f, "changetype: modify\n%s: %s\n", ops[c->kind], c->attr);
     put_ldif(f, c->attr, c->value);
@@ -51,32 +80,28 @@ static void ldif_change(FILE *f, const struct dg_plan *p, unsigned i)
         fputs("-\n\n", f);
 }
 
-// ---- commands ----
-
-// In single quotes; escape is what a quote becomes within.
-static char *quoted(const char *text, const char *escape)
+static void ldif_change(FILE *f, const struct dg_plan *p, unsigned i)
 {
-    char *ret = NULL;
-    size_t size = 0;
-    FILE *f = open_memstream(&ret, &size);
-    if (!f)
-        abort();
-    fputc('\'', f);
-    for (const char *c = text; *c; c++)
-        if (*c == '\'')
-            fputs(escape, f);
-        else
-            fputc(*c, f);
-    fputc('\'', f);
-    fclose(f);
-    return ret;
+    const struct dg_change *c = &p->changes[i];
+    if (c->kind == DG_NEW_GROUP)
+        ldif_group(f, c);
+    else if (c->kind == DG_NEW_COMPUTER)
+        ldif_computer(f, c);
+    else if (c->kind == DG_NEW_PASSWORD)
+        ldif_password(f, c);
+    else
+        ldif_values(f, p, i);
 }
 
-enum about { A_GROUP, A_MEMBER, A_SPN, A_DELEGATION, A_ENCRYPTION };
+// ---- commands ----
+
+enum about { A_GROUP, A_COMPUTER, A_PASSWORD, A_MEMBER, A_SPN, A_DELEGATION, A_ENCRYPTION };
 
 static enum about about(const struct dg_change *c)
 {
     return c->kind == DG_NEW_GROUP                            ? A_GROUP
+           : c->kind == DG_NEW_COMPUTER                       ? A_COMPUTER
+           : c->kind == DG_NEW_PASSWORD                       ? A_PASSWORD
            : c->value_account                                 ? A_MEMBER
            : strcmp(c->attr, "servicePrincipalName") == 0     ? A_SPN
            : strcmp(c->attr, "msDS-AllowedToDelegateTo") == 0 ? A_DELEGATION
@@ -92,8 +117,8 @@ struct words {
 static struct words words_of(const struct dg_change *c, const char *escape)
 {
     const char *value = c->value_account ? c->value_account : c->value;
-    return (struct words){.account = quoted(c->account, escape),
-                          .value = value ? quoted(value, escape) : NULL,
+    return (struct words){.account = drv_quoted(c->account, escape),
+                          .value = value ? drv_quoted(value, escape) : NULL,
                           .adds = c->kind != DG_REMOVE_VALUE};
 }
 
@@ -103,6 +128,39 @@ static void words_done(struct words *w)
     free(w->value);
 }
 
+// A random password that nobody needs to know: the keys can be had here.
+static void samba_keytab(FILE *f, const struct dg_change *c, const struct words *w)
+{
+    char *host DRV_AUTO_FREE = dg_short_name(c->account);
+    fprintf(f,
+            "samba-tool user setpassword %s --random-password\n"
+            "samba-tool domain exportkeytab %s.keytab --principal=%s  # for the host alone\n",
+            w->account, host, w->account);
+}
+
+// What `computer create` leaves is disabled, and has neither keys nor a dNSHostName.
+static void samba_computer(FILE *f, const struct dg_change *c, const struct words *w)
+{
+    char *host DRV_AUTO_FREE = dg_short_name(c->account);
+    struct dg_two_names h DG_AUTO_NAMES = dg_names_of("host", c->value, c->account);
+    struct dg_two_names d DG_AUTO_NAMES = dg_names_of("drover", c->value, c->account);
+    fprintf(f, "samba-tool computer create '%s'", host);
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(h.list); i++)
+        fprintf(f, " --service-principal-name='%s' --service-principal-name='%s'", h.list[i],
+                d.list[i]);
+    fputs("\nldbmodify -H \"$(testparm -s --parameter-name='private dir' 2>/dev/null)/sam.ldb\" "
+          "<<'LDIF'\n",
+          f);
+    put_ldif(f, "dn", c->dn);
+    fputs("changetype: modify\nreplace: dNSHostName\n", f);
+    put_ldif(f, "dNSHostName", c->value);
+    fputs("-\nreplace: msDS-SupportedEncryptionTypes\n"
+          "msDS-SupportedEncryptionTypes: " DG_ENC_AES_TEXT "\n\nLDIF\n",
+          f);
+    samba_keytab(f, c, w);
+    fprintf(f, "samba-tool user enable %s\n", w->account);
+}
+
 static void samba_change(FILE *f, const struct dg_plan *p, unsigned i)
 {
     const struct dg_change *c = &p->changes[i];
@@ -110,6 +168,12 @@ static void samba_change(FILE *f, const struct dg_plan *p, unsigned i)
     switch (about(c)) {
     case A_GROUP:
         fprintf(f, "samba-tool group add %s\n", w.account);
+        break;
+    case A_COMPUTER:
+        samba_computer(f, c, &w);
+        break;
+    case A_PASSWORD:
+        samba_keytab(f, c, &w);
         break;
     case A_MEMBER:
         fprintf(f, "samba-tool group %smembers %s %s\n", w.adds ? "add" : "remove", w.account,
@@ -128,6 +192,30 @@ static void samba_change(FILE *f, const struct dg_plan *p, unsigned i)
     }
 }
 
+// The password is asked for twice: Windows has no command that gives a computer's keys out.
+static void powershell_keytab(FILE *f, const struct dg_change *c)
+{
+    fprintf(
+        f,
+        "# %s: its keytab, on the host, with the same password: ktutil; addent -password -p "
+        "'%s' -k N -e aes256-cts-hmac-sha1-96 -f; wkt /etc/krb5.keytab\n"
+        "# N: (Get-ADComputer '%s' -Properties msDS-KeyVersionNumber).'msDS-KeyVersionNumber'\n",
+        c->account, c->account, c->account);
+}
+
+static void powershell_computer(FILE *f, const struct dg_change *c, const struct words *w)
+{
+    char *host DRV_AUTO_FREE = dg_short_name(c->account);
+    struct dg_two_names h DG_AUTO_NAMES = dg_names_of("host", c->value, c->account);
+    struct dg_two_names d DG_AUTO_NAMES = dg_names_of("drover", c->value, c->account);
+    fprintf(f,
+            "New-ADComputer '%s' -SAMAccountName %s -DNSHostName %s -Enabled $true "
+            "-KerberosEncryptionType AES128,AES256 -ServicePrincipalNames '%s','%s','%s','%s' "
+            "-AccountPassword (Read-Host -AsSecureString 'A long password for %s')\n",
+            host, w->account, w->value, h.list[0], h.list[1], d.list[0], d.list[1], c->account);
+    powershell_keytab(f, c);
+}
+
 static void powershell_change(FILE *f, const struct dg_plan *p, unsigned i)
 {
     const struct dg_change *c = &p->changes[i];
@@ -135,6 +223,16 @@ static void powershell_change(FILE *f, const struct dg_plan *p, unsigned i)
     switch (about(c)) {
     case A_GROUP:
         fprintf(f, "New-ADGroup %s -GroupScope Global\n", w.account);
+        break;
+    case A_COMPUTER:
+        powershell_computer(f, c, &w);
+        break;
+    case A_PASSWORD:
+        fprintf(f,
+                "Set-ADAccountPassword %s -Reset -NewPassword (Read-Host -AsSecureString 'A long "
+                "password for %s')\n",
+                w.account, c->account);
+        powershell_keytab(f, c);
         break;
     case A_MEMBER:
         fprintf(f, "%s-ADGroupMember %s %s%s\n", w.adds ? "Add" : "Remove", w.account, w.value,

@@ -86,10 +86,11 @@ const struct cli_verb cli_verbs[] = {
 
     {.noun = "delegation", .verb = "setup", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_delegation_options,
      .run = cli_delegation_setup,
-     .summary = "Set constrained delegation up in Active Directory",
+     .summary = "Set up in the domain what moves need",
      .examples = "As a domain admin (kinit), from any machine of the domain:\n\n"
-                 "  drover delegation setup hv1 hv2 --store smb://fs.example.lan/VM\n"
+                 "  drover delegation setup hv1 hv2 --store smb://fs.example.lan/VM --operator alice\n"
                  "  drover delegation setup hv3                     one more; the rest is known\n"
+                 "  drover delegation setup hv4 --create --keytab-dir keys   it has not joined\n"
                  "  drover delegation setup --remove hv3\n"
                  "  drover delegation setup hv3 --dry-run           for who may not do it"},
     {.noun = "delegation", .verb = "check", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_doctor_options,

@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
 # No module includes what lies above it: base <- db <- {authz, delegation, smbstore} <- mover <- hostagent,
-# wizard-tui sees base alone, the command line delegation as well. The mover knows no QMP, SMB, krb5 or SQLite.
+# wizard-tui sees base alone, the command line delegation and smbstore as well. The mover knows no QMP, SMB, krb5 or SQLite.
 set -u -o pipefail
 
 cd "$(dirname "$(readlink -f "$0")")/../.." || exit 1
@@ -13,7 +13,7 @@ declare -A MAY=(
     [mover]="base db authz delegation smbstore mover"
     [hostagent/src]="base db authz delegation smbstore mover hostagent"
     [hostagent/droverd]="base db authz delegation smbstore mover hostagent"
-    [hostagent/cli]="base delegation" [wizard-tui]="base"
+    [hostagent/cli]="base delegation smbstore" [wizard-tui]="base"
 )
 # Libraries that a module must not know, as a pattern of their headers.
 declare -A FOREIGN=(

@@ -47,6 +47,10 @@ struct dg_ticket {
 // K01: no cache, or no such ticket in it. K02: it has ended.
 int dg_own_ticket(struct dg_ticket *ret, struct drv_err *err);
 
+// The TGT of the process's own credential cache, whatever its kind, as a new ccache file,
+// owner-only: for a helper that takes files alone. K01 when there is none.
+int dg_ccache_export(const char *path, struct drv_err *err);
+
 // Seconds that the TGT (or, without one, the ticket that ends first) of the file still lives; 0
 // when it has ended. -1 DRV_ENOTFOUND when there is no file or no ticket.
 int dg_ccache_lifetime_s(const char *ccache_path, int64_t *ret_s, struct drv_err *err);

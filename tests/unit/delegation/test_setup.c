@@ -148,6 +148,83 @@ static void a_host_that_goes_takes_its_own_and_what_leads_to_it(void **state)
     domain_free(d);
 }
 
+static void a_host_that_goes_may_be_broken(void **state)
+{
+    (void)state;
+    struct domain *d = domain_new();
+    d->f.n_hosts = 2;
+    d->hosts[1].leaving = true;
+    DRV_COPY(d->hosts[1].spn_owner, "val");
+    struct dg_plan p = compare(d);
+    assert_int_equal(p.n, 2 + 6 + 1);
+    dg_plan_done(&p);
+    DRV_COPY(d->hosts[1].a.fqdn, "HV2"); // as it is read when no list has its full name
+    p = compare(d);
+    assert_true(has(&p, DG_REMOVE_VALUE, "HV1$", to, "drover/HV2"));
+    assert_int_equal(count(&p, "HV1$", DG_REMOVE_VALUE), 1); // not in both forms
+    dg_plan_done(&p);
+    domain_free(d);
+}
+
+static void a_host_without_an_account_gets_one_with_all_in_it(void **state)
+{
+    (void)state;
+    struct domain *d = domain_new();
+    d->hosts[2].is_new = true;
+    d->hosts[2].a.enc_types = 0;
+    struct dg_plan p = compare(d);
+    assert_int_equal(count(&p, "HV3$", DG_NEW_COMPUTER), 1);
+    assert_int_equal(count(&p, "HV3$", DG_REPLACE_VALUE), 0);
+    assert_int_equal(count(&p, "HV3$", DG_ADD_VALUE), 4 + 2); // whom it may act for users with
+    assert_true(has(&p, DG_ADD_VALUE, "VM Hosts", "member", "CN=HV3,DC=x,DC=lan"));
+    assert_int_equal(dg_plan_keytabs(&p), 1);
+    // Before anything that needs it.
+    for (unsigned i = 0; i < p.n && p.changes[i].kind != DG_NEW_COMPUTER; i++)
+        assert_string_not_equal(p.changes[i].account, "VM Hosts");
+    dg_plan_done(&p);
+    domain_free(d);
+}
+
+static void a_password_changes_for_whom_it_was_asked(void **state)
+{
+    (void)state;
+    struct domain *d = domain_new();
+    d->f.n_hosts = 2;
+    d->hosts[1].new_password = true;
+    struct dg_plan p = compare(d);
+    assert_int_equal(p.n, 1);
+    assert_int_equal(p.changes[0].kind, DG_NEW_PASSWORD);
+    assert_string_equal(p.changes[0].account, "HV2$");
+    assert_int_equal(dg_plan_keytabs(&p), 1);
+    dg_plan_done(&p);
+    domain_free(d);
+}
+
+static void people_get_their_groups(void **state)
+{
+    (void)state;
+    struct domain *d = domain_new();
+    struct dg_found_user users[] = {{"CN=alice,DC=x,DC=lan", "alice"}};
+    d->f.n_hosts = 2;
+    struct dg_found_role *r = &d->f.roles[DG_OPERATORS];
+    DRV_COPY(r->group.name, "VM Operators");
+    DRV_COPY(r->group.dn, "CN=VM Operators,DC=x,DC=lan");
+    r->users = users;
+    r->n_users = 1;
+    struct dg_plan p = compare(d);
+    assert_int_equal(p.n, 2);
+    assert_int_equal(p.changes[0].kind, DG_NEW_GROUP);
+    assert_true(has(&p, DG_ADD_VALUE, "VM Operators", "member", "CN=alice,DC=x,DC=lan"));
+    assert_string_equal(p.changes[1].value_account, "alice");
+    dg_plan_done(&p);
+    r->is_there = true;
+    r->n_users = 0;
+    p = compare(d);
+    assert_int_equal(p.n, 0);
+    dg_plan_done(&p);
+    domain_free(d);
+}
+
 static void a_group_that_is_not_there_comes_first(void **state)
 {
     (void)state;
@@ -221,9 +298,42 @@ static void the_plan_is_text_for_three_kinds_of_administrators(void **state)
     domain_free(d);
 }
 
+static void no_text_has_a_password(void **state)
+{
+    (void)state;
+    struct domain *d = domain_new();
+    d->hosts[0].new_password = true;
+    d->hosts[2].is_new = true;
+    struct dg_plan p = compare(d);
+    char *ldif DRV_AUTO_FREE = dg_plan_ldif(&p);
+    char *samba DRV_AUTO_FREE = dg_plan_samba_tool(&p);
+    char *power DRV_AUTO_FREE = dg_plan_powershell(&p);
+    assert_non_null(strstr(ldif, "objectClass: computer\nsAMAccountName: HV3$\n"
+                                 "userAccountControl: 4096\ndNSHostName: hv3.x.lan\n"
+                                 "msDS-SupportedEncryptionTypes: 24\n"
+                                 "servicePrincipalName: host/hv3.x.lan\n"));
+    assert_null(strstr(ldif, "unicodePwd"));
+    assert_non_null(strstr(ldif, "--new-keytab=HV1 "));
+    assert_non_null(strstr(samba, "samba-tool user setpassword 'HV1$' --random-password\n"));
+    assert_non_null(strstr(samba, "samba-tool user setpassword 'HV3$' --random-password\n"));
+    assert_non_null(strstr(samba, "samba-tool user enable 'HV3$'\n"));
+    assert_null(strstr(samba, "user enable 'HV1$'"));
+    assert_non_null(strstr(samba, "dNSHostName: hv3.x.lan\n"));
+    assert_non_null(strstr(power, "New-ADComputer 'HV3' -SAMAccountName 'HV3$' "
+                                  "-DNSHostName 'hv3.x.lan' -Enabled $true"));
+    assert_non_null(strstr(power, "Set-ADAccountPassword 'HV1$' -Reset -NewPassword (Read-Host"));
+    dg_plan_done(&p);
+    domain_free(d);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_host_that_goes_may_be_broken),
+        cmocka_unit_test(a_host_without_an_account_gets_one_with_all_in_it),
+        cmocka_unit_test(a_password_changes_for_whom_it_was_asked),
+        cmocka_unit_test(people_get_their_groups),
+        cmocka_unit_test(no_text_has_a_password),
         cmocka_unit_test(what_is_there_stays),
         cmocka_unit_test(a_new_host_is_made_known_in_both_directions),
         cmocka_unit_test(a_host_that_goes_takes_its_own_and_what_leads_to_it),
