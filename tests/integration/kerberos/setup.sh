@@ -12,7 +12,7 @@ export DROVER_BUILD=${1:?usage: setup.sh BUILD_DIR}
 # shellcheck source=tests/integration/lib.sh
 . "$HERE/../lib.sh"
 
-URL=smb://fs.$DOMAIN/$SHARE
+URL=fs.$DOMAIN # without a share: permissions are bare.sh's
 GROUP="Setup's hosts" # a quote, for the commands that are printed
 ATTRIBUTES=(member servicePrincipalName msDS-AllowedToDelegateTo msDS-SupportedEncryptionTypes userAccountControl)
 
@@ -150,6 +150,44 @@ LDIF
 need "a host whose account is gone" setup --remove hv9
 is "leaves nothing behind" "$(changes) $(diff <(directory) "$WORK/before")" "2 "
 
+# One that says nothing of itself any more: neither its name nor that its service name is its own.
+broken_host() {
+    setup hv3 && modify <<LDIF
+dn: CN=HV3,CN=Computers,$BASE_DN
+changetype: modify
+delete: dNSHostName
+-
+delete: servicePrincipalName
+servicePrincipalName: drover/hv3.$DOMAIN
+
+dn: CN=val,CN=Users,$BASE_DN
+changetype: modify
+add: servicePrincipalName
+servicePrincipalName: drover/hv3.$DOMAIN
+
+LDIF
+}
+whole_host() {
+    modify <<LDIF
+dn: CN=HV3,CN=Computers,$BASE_DN
+changetype: modify
+add: dNSHostName
+dNSHostName: hv3.$DOMAIN
+
+dn: CN=val,CN=Users,$BASE_DN
+changetype: modify
+delete: servicePrincipalName
+
+LDIF
+}
+need "a host without a name, whose service name somebody else has" broken_host
+setup hv3
+like "cannot be set up" "$?: $(cat "$WORK/err")" "2: *HV3\$ has no dNSHostName*"
+need "but it can go" setup --remove hv3
+need "and is repaired" whole_host
+is "leaving nothing behind" "$(diff <(directory) "$WORK/before")$(database ldbsearch 'sAMAccountName=HV3$' member memberOf msDS-AllowedToDelegateTo | grep -E '^(memberOf|ms)')" ""
+hv3_by_hand
+
 modify <<LDIF
 dn: CN=HV1,CN=Computers,$BASE_DN
 changetype: modify
@@ -160,6 +198,7 @@ LDIF
 need "unconstrained delegation" setup
 like "is not drover's to change, but said" "$(jq -r 'select(.event == "notice").text' "$WORK/out")" \
     "HV1\$ *unconstrained*for-any-service 'HV1\$' off"
+like "by --dry-run, too" "$(as_admin delegation setup --group "$GROUP" --dry-run)" "# HV1\$ *for-any-service*"
 modify <<LDIF
 dn: CN=HV1,CN=Computers,$BASE_DN
 changetype: modify

@@ -15,7 +15,7 @@ export DROVER_BUILD=${1:?usage: outage.sh BUILD_DIR}
 
 VM=outage-$$ IP=10.83.0.115
 MINUTES=${MINUTES:-0}
-UUID='' SECRET=$HOST_PASSWORD
+UUID=''
 declare -A COUNT=()
 
 cleanup() {
@@ -24,10 +24,6 @@ cleanup() {
     lab svc fs winbindd status | grep -q up || lab svc fs winbindd start
     vm_remove "$VM" hv1
     [[ -f $WORK/krb5.conf ]] && cp "$WORK/krb5.conf" "$LAB/etc/krb5.conf"
-    if [[ $SECRET != "$HOST_PASSWORD" ]]; then
-        SECRET=$HOST_PASSWORD
-        rotate_to "$SECRET"
-    fi
 }
 
 store_file() { echo "$LAB/hv1/run/drover/vm/$UUID/disk0.$1"; }
@@ -71,8 +67,7 @@ KTUTIL
 }
 
 password_change() {
-    SECRET=Rotated-$RANDOM$RANDOM.x
-    rotate_to "$SECRET"
+    rotate_to "Rotated-$RANDOM$RANDOM.x"
 }
 
 # ticket_end: the session is renewed twice by new tickets, so that it outlives the one that it began with.

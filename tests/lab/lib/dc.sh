@@ -45,12 +45,7 @@ directory_ldif() {
     for name in "${LAB_USERS[@]}"; do
         ldif_user "$name"
     done
-    for name in HV1 HV2 HV3; do
-        ldif_host "$name"
-    done
-    ldif_group "VM Admins" erin,CN=Users
-    ldif_group "VM Operators" alice,CN=Users carol,CN=Users dave,CN=Users
-    ldif_group "VM Viewers" val,CN=Users
+    ldif_hv3
     ldif_member "Protected Users" dave
 }
 
@@ -72,49 +67,33 @@ $(ldif_password "$LAB_PASSWORD")
 LDIF
 }
 
-# A host as it is when it has joined the domain; dc_delegation does the rest. HV3 is one that somebody set up by
-# hand, and in no group.
-ldif_host() {
-    local fqdn=${1,,}.$DOMAIN
+# A host that somebody set up by hand, and in no group. domain_setup makes the others.
+ldif_hv3() {
     cat <<LDIF
-dn: CN=$1,CN=Computers,$BASE_DN
+dn: CN=HV3,CN=Computers,$BASE_DN
 changetype: add
 objectClass: computer
-sAMAccountName: $1\$
+sAMAccountName: HV3\$
 userAccountControl: 4096
-dNSHostName: $fqdn
+dNSHostName: hv3.$DOMAIN
 $(ldif_password "$HOST_PASSWORD")
 msDS-SupportedEncryptionTypes: 28
-servicePrincipalName: host/$fqdn
-LDIF
-    [[ $1 != HV3 ]] || cat <<LDIF
-servicePrincipalName: drover/$fqdn
+servicePrincipalName: host/hv3.$DOMAIN
+servicePrincipalName: drover/hv3.$DOMAIN
 msDS-AllowedToDelegateTo: cifs/fs.$DOMAIN
 msDS-AllowedToDelegateTo: drover/hv2.$DOMAIN
+
 LDIF
-    echo
 }
 
-# dc_delegation: the hosts' group, their service names and whom they may act for users with.
-dc_delegation() {
+# domain_setup: all that drover needs of a domain and a share, from accounts of the hosts to permissions. Nothing
+# else in the lab does any of it.
+domain_setup() {
     [[ -x $LAB_BUILD/bin/drover ]] || die "$LAB_BUILD/bin/drover is not built (DROVER_BUILD says where)"
     node_run admin env KRB5CCNAME="FILE:$LAB/admin/cc/Administrator" "$LAB_BUILD/bin/drover" --yes \
-        delegation setup hv1 hv2 --store "smb://fs.$DOMAIN/$SHARE" >"$LAB/log/delegation.log" 2>&1 ||
-        die "delegation: $(tail -3 "$LAB/log/delegation.log")"
-}
-
-# ldif_group NAME [RDN,CONTAINER...]
-ldif_group() {
-    local name=$1
-    shift
-    cat <<LDIF
-dn: CN=$name,CN=Users,$BASE_DN
-changetype: add
-objectClass: group
-sAMAccountName: $name
-LDIF
-    printf "member: CN=%s,$BASE_DN\n" "$@"
-    echo
+        delegation setup hv1 hv2 --create --keytab-dir "$LAB/keytabs" --store "smb://fs.$DOMAIN/$SHARE" \
+        --admin erin --operator alice --operator carol --operator dave --viewer val \
+        >"$LAB/log/delegation.log" 2>&1 || die "delegation: $(tail -3 "$LAB/log/delegation.log")"
 }
 
 ldif_member() {
@@ -127,22 +106,19 @@ member: CN=$2,CN=Users,$BASE_DN
 LDIF
 }
 
-# dc_keytabs: one per host account, mode 0600. A keytab with only HV1$ accepts tickets for each of its
-# service names. ktutil fetches the salt from the KDC (-f).
+# dc_keytabs: HV3's, mode 0600. A keytab with only HV3$ accepts tickets for each of its service names. ktutil fetches
+# the salt from the KDC (-f).
 dc_keytabs() {
-    local name keytab
     mkdir -p "$LAB/keytabs"
-    for name in HV1 HV2 HV3; do
-        keytab=$LAB/keytabs/${name,,}.keytab
-        (
-            umask 077
-            node_run admin ktutil >/dev/null <<KTUTIL
-addent -password -p $name\$ -k 1 -e aes256-cts-hmac-sha1-96 -f
+    chmod 0700 "$LAB/keytabs"
+    (
+        umask 077
+        node_run admin ktutil >/dev/null <<KTUTIL
+addent -password -p HV3\$ -k 1 -e aes256-cts-hmac-sha1-96 -f
 $HOST_PASSWORD
-wkt $keytab
+wkt $LAB/keytabs/hv3.keytab
 q
 KTUTIL
-        )
-        [[ -s $keytab ]] || die "no keytab for $name"
-    done
+    )
+    [[ -s $LAB/keytabs/hv3.keytab ]] || die "no keytab for HV3"
 }

@@ -5,7 +5,7 @@
 fs_prepare() {
     mkdir -p "$LAB"/fs/{etc,private,state,cache,lock,share}
     render fs.smb.conf >"$LAB/fs/etc/smb.conf"
-    # `net ads join` would create these two with a message; the share's owner is set in fs_acl.
+    # `net ads join` would create these two with a message; the share's owner is set in fs_owner.
     chmod 0777 "$LAB/fs/share"
 }
 
@@ -26,17 +26,10 @@ start_smbd() {
     wait_for 20 node_run fs bash -c "exec 3<>/dev/tcp/${LAN_IP[fs]}/445"
 }
 
-# fs_acl: the share's NT ACL, inherited by all below it. Hosts and admins full, operators modify.
-fs_acl() {
+# fs_owner: whom the share's folder belongs to, who alone may set the first permissions: domain_setup does.
+fs_owner() {
     local sid uid
-    sid=$(node_run fs wbinfo -n "$WORKGROUP\\Administrator" | sed 's/-500 .*//')
-    uid=$(node_run fs wbinfo -S "$sid-500") || die "winbindd cannot map $sid-500"
-    chown "$uid" "$LAB/fs/share" # only the owner may set the first ACL
-    local acl="REVISION:1,OWNER:$sid-500,GROUP:$sid-512"
-    acl+=",ACL:$WORKGROUP\\VM Hosts:ALLOWED/OI|CI/FULL"
-    acl+=",ACL:$WORKGROUP\\VM Admins:ALLOWED/OI|CI/FULL"
-    acl+=",ACL:$WORKGROUP\\VM Operators:ALLOWED/OI|CI/CHANGE"
-    node_run admin KRB5CCNAME="FILE:$LAB/admin/cc/Administrator" smbcacls "//fs.$DOMAIN/$SHARE" / \
-        --set "$acl" --use-kerberos=required >"$LAB/log/acl.log" 2>&1 ||
-        die "share ACL: $(tail -3 "$LAB/log/acl.log")"
+    sid=$(node_run fs wbinfo -n "$WORKGROUP\\Administrator" | cut -d' ' -f1)
+    uid=$(node_run fs wbinfo -S "$sid") || die "winbindd cannot map $sid"
+    chown "$uid" "$LAB/fs/share"
 }

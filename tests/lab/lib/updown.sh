@@ -50,12 +50,12 @@ up_steps() {
     dc_objects
     svc_start dc samba
     user_ticket admin Administrator
-    dc_delegation
     dc_keytabs
     fs_join
     svc_start fs winbindd
     svc_start fs smbd
-    fs_acl
+    fs_owner
+    domain_setup
     [[ $1 -eq 1 ]] || return 0
     if [[ -x $LAB_BUILD/bin/droverd ]]; then
         svc_start hv1 droverd
