@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // A new password for a computer account, and the keytab of its keys. Each key is made here from the
 // password, with the salt that the KDC tells (RFC 4120 5.2.7.5), as the KDC makes its own.
+#include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
@@ -73,17 +74,22 @@ static int need_private(const char *dir, struct drv_err *err)
                         "name one that is not there yet, or that you alone may enter (mode 0700)");
 }
 
+char *dg_keytab_path(const char *dir, const char *host)
+{
+    char *brief DRV_AUTO_FREE = dg_short_name(host);
+    for (char *c = brief; *c; c++)
+        *c = (char)tolower((unsigned char)*c);
+    return drv_xasprintf("%s/%s.keytab", dir, brief);
+}
+
 int dg_keytab_begin(const char *dir, const char *account, struct dg_keytab_draft *ret,
                     struct drv_err *err)
 {
-    char *brief DRV_AUTO_FREE = dg_short_name(account);
     struct stat st;
-    for (char *c = brief; *c; c++)
-        *c = (char)(*c >= 'A' && *c <= 'Z' ? *c + ('a' - 'A') : *c);
     if (need_private(dir, err) < 0)
         return -1;
-    struct dg_keytab_draft d DRV_CLEANUP(dg_keytab_draft_done) = {
-        .path = drv_xasprintf("%s/%s.keytab", dir, brief)};
+    struct dg_keytab_draft d DRV_CLEANUP(dg_keytab_draft_done) = {.path =
+                                                                      dg_keytab_path(dir, account)};
     if (lstat(d.path, &st) == 0) {
         drv_err(err, DRV_EEXIST, "there is a %s already", d.path);
         return drv_err_hint(err, "remove it if it is of no use, or name another folder");

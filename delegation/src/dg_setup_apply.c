@@ -68,8 +68,9 @@ static int write_keytab(struct work *w, const struct dg_change *c,
         dg_keytab_finish(keytab, principal, password, kvno, err) == 0)
         return 0;
     drv_err_prefix(err, "%s has its password but no keytab", c->account);
-    return drv_err_hint(err, "when that is repaired: drover delegation setup --new-keytab %s",
-                        host);
+    return drv_err_hint(
+        err, "when that is repaired: drover delegation setup --new-keytab=%s --keytab-dir=DIR",
+        host);
 }
 
 // The account is made with its password in one step: there is never one that works without.
@@ -147,7 +148,7 @@ int dg_setup_apply(struct dg_ldap *l, const struct dg_plan *p, const char *keyta
         return -1;
     for (; *ret_done < p->n; ++*ret_done)
         if (apply_one(&w, &p->changes[*ret_done], &w.keytabs[*ret_done], err) < 0)
-            return err->code == DRV_EDENIED
+            return err->code == DRV_EDENIED && !err->hint[0]
                        ? drv_err_hint(err, "this takes a domain admin's ticket (kinit); --dry-run "
                                            "prints the commands for one who has it")
                        : -1;

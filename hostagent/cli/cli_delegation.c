@@ -5,6 +5,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     KEY_GROUP = 1,
@@ -257,11 +258,40 @@ int cli_delegation_carry_out(struct cli *c, struct dg_ldap *l, const struct dg_w
                                                 : carry_out(c, l, &s, &plan, &none);
 }
 
+// Does the plan write this keytab?
+static bool will_be(const char *path, const struct setup *s, const struct dg_plan *plan)
+{
+    for (unsigned i = 0; i < plan->n; i++) {
+        const struct dg_change *ch = &plan->changes[i];
+        char *other DRV_AUTO_FREE = dg_keytab_path(s->keytab_dir, ch->account);
+        if ((ch->kind == DG_NEW_COMPUTER || ch->kind == DG_NEW_PASSWORD) && !strcmp(path, other))
+            return true;
+    }
+    return false;
+}
+
+// An account is there, and no keytab of it where it would have been put: was it broken off in
+// between, or has the host joined?
+static void note_without_keytab(const struct setup *s, struct dg_plan *plan)
+{
+    if (!s->w.create || !s->keytab_dir)
+        return;
+    for (unsigned i = 0; i < s->w.n_hosts; i++) {
+        char *path DRV_AUTO_FREE = dg_keytab_path(s->keytab_dir, s->w.hosts[i]);
+        if (access(path, F_OK) < 0 && !will_be(path, s, plan))
+            dg_plan_note(plan,
+                         "%s has an account already, and keeps its password; should it have "
+                         "neither joined nor got a keytab: --new-keytab=%s",
+                         s->w.hosts[i], s->w.hosts[i]);
+    }
+}
+
 static int plan_all(struct dg_ldap *l, const struct setup *s, struct dg_plan *plan,
                     struct folders *folders, struct drv_err *err)
 {
     if (dg_setup_plan(l, &s->w, plan, err) < 0)
         return -1;
+    note_without_keytab(s, plan);
     return folders_plan(folders, l, &s->w, s->stores.list, s->no_acl ? 0 : s->stores.n, plan, err);
 }
 

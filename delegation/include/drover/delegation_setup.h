@@ -77,6 +77,8 @@ struct dg_plan {
 void dg_plan_done(struct dg_plan *p);
 void dg_plan_note(struct dg_plan *p, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
+// Where the keytab of a host ("hv1", "HV1$", "hv1.example.lan") goes. Caller frees.
+char *dg_keytab_path(const char *dir, const char *host);
 // How many of its changes write a keytab.
 unsigned dg_plan_keytabs(const struct dg_plan *p);
 

@@ -180,10 +180,14 @@ is "that takes it away" "$(diff <(permissions) "$WORK/permissions")" ""
 lab exec admin --user bob -- drover --yes delegation setup "${ARGUMENTS[@]}" >"$WORK/out" 2>"$WORK/err"
 like "bob may not look" "$?: $(cat "$WORK/err")" "4: *permissions of $URL*domain admin*--no-acl*"
 
-# A keytab that got lost.
+# A keytab that got lost, as it does when the command ends between account and keytab.
+mv "$WORK/keys/$A.keytab" "$WORK/lost.keytab"
+need "a run without it" setup
+is "changes nothing" "$(changes)" 0
+like "and tells the way" "$(notes)" "$A has an account already*--new-keytab=$A"
 need "a new keytab" command_line "${ARGUMENTS[@]}" --new-keytab "$A" --keytab-dir "$WORK/again"
 need "is good" host_ticket "$A" "$WORK/again/$A.keytab"
-host_ticket "$A" "$WORK/keys/$A.keytab" >/dev/null 2>&1 && bad "the old one is, too"
+host_ticket "$A" "$WORK/lost.keytab" >/dev/null 2>&1 && bad "the old one is, too"
 lab exec admin --user Administrator -- drover --no-input delegation setup --new-keytab "$A" --keytab-dir "$WORK/third" \
     >"$WORK/out" 2>"$WORK/err"
 like "without a yes there is none" "$?: $(cat "$WORK/err")" "2: *new password*--yes*"

@@ -101,7 +101,7 @@ check_free() {
 
 check_tools() {
     local tool missing=()
-    for tool in ip tc nft nsenter samba samba-tool smbd winbindd wbinfo net smbcacls ldbmodify kinit ktutil ps; do
+    for tool in ip tc nft nsenter samba samba-tool smbd winbindd wbinfo net ldbmodify kinit ktutil ps; do
         command -v "$tool" >/dev/null || missing+=("$tool")
     done
     [[ ${#missing[@]} -eq 0 ]] || die "not installed: ${missing[*]} (packages: packaging/packages)"
