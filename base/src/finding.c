@@ -38,7 +38,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     WARN("D18", DRV_EXIT_AUTH, "The host may act for users who never came to it", "As domain admin: samba-tool delegation for-any-protocol 'HOST$' off"),
     WARN("D19", DRV_EXIT_AUTH, "The account's encryption types are not AES alone", "As domain admin: drover delegation setup"),
     ERR("D20", DRV_EXIT_AUTH, "A service name stands on two accounts", "As domain admin: take it from the wrong one (samba-tool spn delete, setspn -D)."),
-    ERR("D21", DRV_EXIT_AUTH, "The host has no complete computer account", "Join the host to the domain, or as domain admin: drover delegation setup HOST"),
+    ERR("D21", DRV_EXIT_AUTH, "The host has no complete computer account", "Join the host to the domain, or as domain admin: drover delegation setup HOST --create --keytab-dir DIR"),
     // A: roles
     ERR("A01", DRV_EXIT_AUTH, "No role on this host", "Add the user to a group that the host's setting \"roles\" names, then log on again (kinit)."),
     ERR("A02", DRV_EXIT_AUTH, "The role does not allow this", "Ask an administrator of the host, or get the role; group changes need a new ticket (kinit)."),
@@ -78,7 +78,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("S09", DRV_EXIT_REFUSED, "An image has a backing chain", "Flatten it (qemu-img rebase -b '', VM stopped) or move the VM without its disks."),
     ERR("S10", DRV_EXIT_REFUSED, "Disk sizes differ", "Remove the wrong target image, or check that both hosts see the same file."),
     ERR("S11", DRV_EXIT_REFUSED, "The target file exists already", "Look what it is; move it away or choose another store."),
-    ERR("S12", DRV_EXIT_REFUSED, "The host may not write to the store", "Give the hosts' group full access to the share and its folder."),
+    ERR("S12", DRV_EXIT_REFUSED, "The host may not write to the store", "Give the hosts' group full access to the share and its folder: drover delegation setup --store URL"),
     ERR("S13", DRV_EXIT_REFUSED, "An attached ISO is not reachable at the destination", "Eject it, or put it on a store that both hosts have."),
     ERR("S14", DRV_EXIT_REFUSED, "The connection to the store was lost", "When the file server answers again: drover vm start VM"),
     ERR("S15", DRV_EXIT_REFUSED, "The store's locks could not be proven", "Use a file server that honours share modes (Samba, Windows), and let nothing else serve the folder."),

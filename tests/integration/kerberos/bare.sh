@@ -95,6 +95,10 @@ cleanup() {
 
 # --- what must work afterwards ---
 
+# versions KEYTAB: of its keys, each once. account_version HOST: what the directory says.
+versions() { klist -k "$1" | awk 'NR > 3 { print $1 }' | uniq -c | awk '{ print $1, $2 }'; }
+account_version() { database ldbsearch "(sAMAccountName=${1^^}\$)" msDS-KeyVersionNumber | sed -n 's/^msDS-KeyV.*: //p'; }
+
 host_ticket() { lab exec admin -- kinit -k -t "$2" -c "FILE:$WORK/cc.$1" "${1^^}\$"; } # HOST KEYTAB
 
 # s4u HOST TARGET: for alice, with the host's keytab.
@@ -156,6 +160,7 @@ is "makes it all" "$(changes)" 21
 works "$WORK/keys"
 directory >"$WORK/directory"
 permissions >"$WORK/permissions"
+is "keytabs hold both AES keys, of the account's version" "$(versions "$WORK/keys/$A.keytab")" "2 $(account_version "$A")"
 is "keytabs are private" "$(stat -c '%a' "$WORK/keys" "$WORK/keys/$A.keytab" | paste -sd ' ')" "700 600"
 is "no ticket is left" "$(find "$WORK/tmp" -mindepth 1)" ""
 need "a second run" setup
@@ -187,6 +192,7 @@ is "changes nothing" "$(changes)" 0
 like "and tells the way" "$(notes)" "$A has an account already*--new-keytab=$A"
 need "a new keytab" command_line "${ARGUMENTS[@]}" --new-keytab "$A" --keytab-dir "$WORK/again"
 need "is good" host_ticket "$A" "$WORK/again/$A.keytab"
+is "and of the account's newest keys" "$(versions "$WORK/again/$A.keytab")" "2 $(account_version "$A")"
 host_ticket "$A" "$WORK/lost.keytab" >/dev/null 2>&1 && bad "the old one is, too"
 lab exec admin --user Administrator -- drover --no-input delegation setup --new-keytab "$A" --keytab-dir "$WORK/third" \
     >"$WORK/out" 2>"$WORK/err"

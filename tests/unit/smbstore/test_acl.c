@@ -93,8 +93,10 @@ static void what_is_set_reads_back_the_same(void **state)
     again.list[1] = acl.list[2]; // libsmbclient sorts them
     again.list[2] = acl.list[1];
     assert_true(ssi_acl_same(&acl, &again));
-    again.list[2] = acl.list[2];
+    again.list[1] = again.list[0]; // one twice, another missing
     assert_false(ssi_acl_same(&acl, &again));
+    assert_false(ssi_acl_same(&again, &acl));
+    again.list[2] = acl.list[2];
     again.list[1] = acl.list[1];
     again.list[1].mask = 0; // what libsmbclient makes of a hexadecimal mask
     assert_false(ssi_acl_same(&acl, &again));

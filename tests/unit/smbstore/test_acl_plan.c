@@ -77,6 +77,20 @@ static void an_entry_counts_only_where_it_reaches(void **state)
     }
 }
 
+static void children_alone_are_not_all_that_is_below(void **state)
+{
+    (void)state;
+    struct ss_ace a[] = {full(HOSTS, SS_MAY_ALL), full(HOSTS, SS_MAY_ALL),
+                         full(OPERATORS, SS_MAY_ALL)};
+    for (int files = 0; files < 2; files++) {
+        a[0].to_files = a[1].to_folders = !files;
+        a[1].to_files = a[0].to_folders = files;
+        a[1].one_level = true;
+        struct ss_acl have = list_of(3, a);
+        assert_int_equal(plan(&have), 1);
+    }
+}
+
 static void entries_may_give_it_together(void **state)
 {
     (void)state;
@@ -152,6 +166,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(both_are_given_to_a_folder_that_knows_neither),
         cmocka_unit_test(an_entry_counts_only_where_it_reaches),
+        cmocka_unit_test(children_alone_are_not_all_that_is_below),
         cmocka_unit_test(entries_may_give_it_together),
         cmocka_unit_test(what_is_inherited_stays_behind_the_folders_own),
         cmocka_unit_test(a_group_that_is_not_there_yet_is_missing),
