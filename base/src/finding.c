@@ -90,6 +90,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     WARN("S21", DRV_EXIT_REFUSED, "The local file system is not made for images", "Use a folder on ext4, XFS or another file system on this host's own disks."),
     ERR("S22", DRV_EXIT_REFUSED, "A folder can be renamed under an open image", "Samba: strict rename = yes on the share (drover-share.conf)."),
     ERR("S23", DRV_EXIT_REFUSED, "Writes that the guest was told are safe may be gone", "Stop the VM (drover vm stop VM --force), start it, and check the guest's file systems."),
+    WARN("S25", DRV_EXIT_REFUSED, "The permissions of the store's folder do not fit", "As domain admin: drover delegation setup --store URL"),
     // N: networks. Retired: N04.
     ERR("N01", DRV_EXIT_REFUSED, "Network missing at the destination", "Create the bridge there, or map it: --network FROM=TO"),
     ERR("N02", DRV_EXIT_REFUSED, "No migration network in common", "Let move_networks of both hosts name a common subnet."),
@@ -203,18 +204,35 @@ void drv_finding_fix(struct drv_findings *f, const char *fmt, ...)
     va_end(ap);
 }
 
-void drv_finding_command(struct drv_findings *f, const char *at, const char *fmt, ...)
+__attribute__((format(printf, 3, 0))) static void
+set_command(struct drv_finding *one, const char *at, const char *fmt, va_list ap)
 {
-    va_list ap;
-    if (f->n == 0)
-        return;
-    struct drv_finding *one = &f->list[f->n - 1];
-    va_start(ap, fmt);
     int n = vsnprintf(one->command, sizeof one->command, fmt, ap);
-    va_end(ap);
     if (n < 0 || (size_t)n >= sizeof one->command) // half a command may do anything
         one->command[0] = '\0';
     DRV_COPY(one->at, at);
+}
+
+void drv_finding_command(struct drv_findings *f, const char *at, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (f->n > 0)
+        set_command(&f->list[f->n - 1], at, fmt, ap);
+    va_end(ap);
+}
+
+void drv_finding_commands(struct drv_findings *f, unsigned from, const char *id, const char *host,
+                          const char *at, const char *fmt, ...)
+{
+    for (unsigned i = from; i < f->n; i++) {
+        va_list ap;
+        if (strcmp(f->list[i].id, id) != 0 || strcmp(f->list[i].host, host) != 0)
+            continue;
+        va_start(ap, fmt);
+        set_command(&f->list[i], at, fmt, ap);
+        va_end(ap);
+    }
 }
 
 bool drv_finding_err(struct drv_findings *f, const char *id, const char *host,

@@ -144,13 +144,8 @@ static void name_arbiter(struct drv_findings *f, unsigned from, const char *host
                          const json_t *lists)
 {
     const char *name = ha_doctor_store_of(json_object_get(lists, "stores"), url);
-    for (unsigned i = from; i < f->n && name; i++) {
-        struct drv_finding *one = &f->list[i];
-        if (strcmp(one->id, "S05") != 0 || strcmp(one->host, host) != 0)
-            continue;
-        snprintf(one->command, sizeof one->command, "drover host set arbiter=%s", name);
-        DRV_COPY(one->at, host);
-    }
+    if (name)
+        drv_finding_commands(f, from, "S05", host, host, "drover host set arbiter=%s", name);
 }
 
 static void compare(struct visit *v, const json_t *theirs, int64_t skew_ms)

@@ -39,28 +39,28 @@ static int failed(struct probe *p, uint32_t status, const char *what)
                    smb2_status_name(status, name));
 }
 
-// Microseconds of a flush; -1: it failed.
-static int64_t time_of_flush(struct probe *p)
+// Microseconds of a request; -1: it failed.
+static int64_t time_of(struct probe *p, void (*run)(struct smb_call *c))
 {
     struct smb_call c = {.buf = NULL};
     int64_t start = drv_now_us();
-    return call(p, &c, smb_call_flush) == SMB2_OK ? drv_now_us() - start : -1;
+    return call(p, &c, run) == SMB2_OK ? drv_now_us() - start : -1;
 }
 
 // The quickest flush after the whole file was written anew (a fast server's disk takes a few blocks
-// in no time), and the quickest without a write.
+// in no time), and the quickest answer to a question, which no disk is asked for.
 static int time_flushes(struct probe *p, struct smb_call *write, int64_t *ret_us,
-                        int64_t *ret_empty_us)
+                        int64_t *ret_answer_us)
 {
-    *ret_us = *ret_empty_us = INT64_MAX;
+    *ret_us = *ret_answer_us = INT64_MAX;
     for (unsigned i = 0; i < ROUNDS; i++) {
         if (call(p, write, smb_call_write) != SMB2_OK)
             return -1;
-        int64_t us = time_of_flush(p), empty_us = time_of_flush(p);
-        if (us < 0 || empty_us < 0)
+        int64_t us = time_of(p, smb_call_flush), answer_us = time_of(p, smb_call_query);
+        if (us < 0 || answer_us < 0)
             return -1;
         *ret_us = us < *ret_us ? us : *ret_us;
-        *ret_empty_us = empty_us < *ret_empty_us ? empty_us : *ret_empty_us;
+        *ret_answer_us = answer_us < *ret_answer_us ? answer_us : *ret_answer_us;
     }
     return 0;
 }
@@ -91,7 +91,7 @@ static void holes(struct probe *p)
     json_object_set_new(p->ret, "punch", json_boolean(zeroed && known && after < before));
 }
 
-static int describe(struct probe *p, double flush_ms, double empty_ms)
+static int describe(struct probe *p, double flush_ms, double answer_ms)
 {
     struct smb2_about a;
     smb2_about(p->conn, &a);
@@ -100,7 +100,7 @@ static int describe(struct probe *p, double flush_ms, double empty_ms)
                   smb2_cipher_name(a.cipher), "signing", smb2_signing_name(a.signing),
                   "capabilities", (json_int_t)a.capabilities, "share_capabilities",
                   (json_int_t)a.tree_capabilities, "max_read", (json_int_t)a.max_read, "max_write",
-                  (json_int_t)a.max_write, "flush_ms", flush_ms, "flush_empty_ms", empty_ms);
+                  (json_int_t)a.max_write, "flush_ms", flush_ms, "answer_ms", answer_ms);
     return p->ret ? 0 : drv_err(&p->err, DRV_EINTERNAL, "JSON");
 }
 
@@ -112,10 +112,10 @@ static int try_file(struct probe *p)
     uint32_t status = call(p, &c, smb_call_write);
     if (status != SMB2_OK)
         return failed(p, status, "writing a file of ours");
-    int64_t flush_us, empty_us;
-    if (time_flushes(p, &c, &flush_us, &empty_us) < 0)
+    int64_t flush_us, answer_us;
+    if (time_flushes(p, &c, &flush_us, &answer_us) < 0)
         return drv_err(&p->err, DRV_EIO, "the server refused to flush a file of ours");
-    if (describe(p, (double)flush_us / 1000, (double)empty_us / 1000) < 0)
+    if (describe(p, (double)flush_us / 1000, (double)answer_us / 1000) < 0)
         return -1;
     holes(p);
     return 0;

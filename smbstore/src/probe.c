@@ -56,15 +56,14 @@ static int take_report(json_t *j, struct ss_probe *ret, struct drv_err *err)
                        "dialect", &dialect, "encrypted", &encrypted, "signing", &signing,
                        "capabilities", &capabilities, "share_capabilities", &share_capabilities,
                        "max_read", &max_read, "max_write", &max_write, "flush_ms", &p.flush_ms,
-                       "flush_empty_ms", &p.flush_empty_ms, "sparse", &sparse, "ranges", &ranges,
-                       "punch", &punch) < 0)
+                       "answer_ms", &p.answer_ms, "sparse", &sparse, "ranges", &ranges, "punch",
+                       &punch) < 0)
         return drv_err(err, DRV_EPEER, "the report of drover-store: %s", je.text);
     if (take_number(capabilities, &p.capabilities) < 0 ||
         take_number(share_capabilities, &p.share_capabilities) < 0 ||
         take_number(max_read, &p.max_read) < 0 || take_number(max_write, &p.max_write) < 0 ||
-        !is_duration(p.flush_ms) || !is_duration(p.flush_empty_ms) ||
-        DRV_COPY(p.dialect, dialect) < 0 || DRV_COPY(p.encrypted, encrypted) < 0 ||
-        DRV_COPY(p.signing, signing) < 0)
+        !is_duration(p.flush_ms) || !is_duration(p.answer_ms) || DRV_COPY(p.dialect, dialect) < 0 ||
+        DRV_COPY(p.encrypted, encrypted) < 0 || DRV_COPY(p.signing, signing) < 0)
         return drv_err(err, DRV_EPEER, "the report of drover-store: a value out of range");
     p.sparse = sparse;
     p.ranges = ranges;

@@ -67,6 +67,10 @@ void drv_finding_fix(struct drv_findings *f, const char *fmt, ...)
 // The command that repairs what was added last, and where to run it.
 void drv_finding_command(struct drv_findings *f, const char *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
+// The same for all of id and host from the from-th finding on.
+void drv_finding_commands(struct drv_findings *f, unsigned from, const char *id, const char *host,
+                          const char *at, const char *fmt, ...)
+    __attribute__((format(printf, 6, 7)));
 // Append e as a finding, with its hint as the fix. id: for an error that has none itself, NULL = it
 // is then no finding: false, and nothing is appended.
 bool drv_finding_err(struct drv_findings *f, const char *id, const char *host,

@@ -6,11 +6,11 @@
 // it and removes it. It prints one line, a JSON object, as its last, and exits with 0 when it has:
 //   {"dialect":"3.1.1","encrypted":"AES-128-GCM","signing":"AES-128-GMAC","capabilities":47,
 //    "share_capabilities":0,"max_read":8388608,"max_write":8388608,"flush_ms":0.81,
-//    "flush_empty_ms":0.29,"sparse":true,"ranges":true,"punch":true}
+//    "answer_ms":0.29,"sparse":true,"ranges":true,"punch":true}
 // encrypted, signing: as negotiated and in use, "" for none. capabilities: of the NEGOTIATE answer
 // (MS-SMB2 2.2.4), share_capabilities: of TREE_CONNECT (2.2.10). flush_ms: the quickest of at
-// least 20 FLUSHes, each after a write of 1 MiB; flush_empty_ms: of as many in between, with
-// nothing written before, on the same handle. (The quickest, as a busy server is slow for other
+// least 20 FLUSHes, each after a write of 1 MiB; answer_ms: of as many answers
+// to a question in between, which need no disk. (The quickest, as a busy server is slow for other
 // reasons.) sparse: FSCTL_SET_SPARSE was taken; ranges:
 // FSCTL_QUERY_ALLOCATED_RANGES told a hole from data; punch: FSCTL_SET_ZERO_DATA gave a range back,
 // as ranges showed. More members may be added. Or it prints
@@ -27,7 +27,7 @@ enum { SS_CAP_MULTI_CHANNEL = 0x8, SS_SHARE_CAP_CONTINUOUS = 0x10 };
 struct ss_probe {
     char dialect[8], encrypted[24], signing[24];
     uint32_t capabilities, share_capabilities, max_read, max_write;
-    double flush_ms, flush_empty_ms;
+    double flush_ms, answer_ms;
     bool sparse, ranges, punch;
 };
 

@@ -191,6 +191,10 @@ no_store() {
     drover_on hv2 store remove extra
     true
 }
+# permissions OPTION...: of the share's folder, as a domain admin.
+permissions() { lab exec admin --user Administrator -- smbcacls -N --use-kerberos=required "//fs.$DOMAIN/$SHARE" / "$@"; }
+no_hosts() { permissions --delete="ACL:$WORKGROUP\\VM Hosts:ALLOWED/OI|CI/FULL"; }
+no_operators() { permissions --delete="ACL:$WORKGROUP\\VM Operators:ALLOWED/OI|CI/RWXD"; }
 no_arbiter() { drover_on hv2 host set arbiter=; }
 smbd_down() { lab svc fs smbd stop; }
 smbd_up() { lab svc fs smbd start; }
@@ -269,6 +273,9 @@ broken T01 "clock off" root@hv2 doctor wrong_clock printed
 broken S01 "store missing" alice doctor new_store printed
 no_store
 broken S02 "store elsewhere" alice doctor other_store no_store
+broken S12 "hosts may not write" alice doctor no_hosts printed
+broken A05 "operators may not write" alice doctor no_operators printed
+broken S25 "operators' permissions are missing" val doctor no_operators printed
 broken S05 "no arbiter" alice doctor no_arbiter printed
 broken S06 "file server down" alice doctor smbd_down smbd_up
 broken S17 "flush that is none" alice doctor lazy_flush own_conf

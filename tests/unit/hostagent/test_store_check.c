@@ -88,7 +88,7 @@ static void shares(struct rig *r, const char *manner, const char *answer)
     "{\"dialect\":\"3.1.1\",\"encrypted\":\"" encrypted "\",\"signing\":\"AES-128-GMAC\","         \
     "\"capabilities\":47,\"max_read\":8388608,\"max_write\":8388608,\"flush_ms\":" flush           \
     ",\"sparse\":true,\"ranges\":true,\"punch\":" holes "}"
-#define SOUND REPORT("AES-128-GCM", "0.8,\"flush_empty_ms\":0.3", "true")
+#define SOUND REPORT("AES-128-GCM", "0.8,\"answer_ms\":0.3", "true")
 
 static enum drv_severity said(struct rig *r, const char *id, bool *ret_alone)
 {
@@ -157,15 +157,15 @@ static void a_share_that_may_lose_what_was_flushed_is_found_out(void **state)
     struct rig *r = *state;
     bool alone;
     shares(r, "strict", FINE);
-    store_is(r, "strict", REPORT("AES-128-GCM", "0.31,\"flush_empty_ms\":0.3", "true"));
+    store_is(r, "strict", REPORT("AES-128-GCM", "0.31,\"answer_ms\":0.3", "true"));
     assert_int_equal(said(r, "S17", &alone), DRV_SEV_WARNING);
     store_is(r, "strict", "{}");
     assert_int_equal(said(r, "S17", &alone), DRV_SEV_WARNING); // not tried is not sound
-    store_is(r, "strict", REPORT("AES-128-GCM", "0.8,\"flush_empty_ms\":0.3", "false"));
+    store_is(r, "strict", REPORT("AES-128-GCM", "0.8,\"answer_ms\":0.3", "false"));
     assert_int_equal(said(r, "S18", &alone), DRV_SEV_WARNING);
-    store_is(r, "strict", REPORT("AES-128-CCM", "0.8,\"flush_empty_ms\":0.3", "true"));
+    store_is(r, "strict", REPORT("AES-128-CCM", "0.8,\"answer_ms\":0.3", "true"));
     assert_int_equal(said(r, "S19", &alone), DRV_SEV_WARNING);
-    store_is(r, "strict", REPORT("", "0.8,\"flush_empty_ms\":0.3", "true"));
+    store_is(r, "strict", REPORT("", "0.8,\"answer_ms\":0.3", "true"));
     assert_int_equal(said(r, "S19", &alone), DRV_SEV_ERROR);
     assert_true(alone);
 }

@@ -16,7 +16,7 @@
 
 #define HEAD "\"dialect\":\"3.1.1\",\"encrypted\":\"AES-128-GCM\",\"signing\":\"AES-128-GMAC\","
 #define SIZES "\"capabilities\":47,\"max_read\":8388608,\"max_write\":1048576,"
-#define FLUSH "\"flush_ms\":0.81,\"flush_empty_ms\":0,"
+#define FLUSH "\"flush_ms\":0.81,\"answer_ms\":0,"
 #define HOLES "\"sparse\":true,\"ranges\":true,\"punch\":false"
 
 static int parsed(const char *text, struct ss_probe *p, struct drv_err *err)
@@ -37,7 +37,7 @@ static void a_report_is_its_last_object(void **state)
     assert_int_equal(p.capabilities, 47);
     assert_int_equal(p.share_capabilities, 0);
     assert_int_equal(p.max_read, 8388608);
-    assert_true(p.flush_ms > 0.8 && p.flush_ms < 0.82 && p.flush_empty_ms == 0);
+    assert_true(p.flush_ms > 0.8 && p.flush_ms < 0.82 && p.answer_ms == 0);
     assert_true(p.sparse && p.ranges && !p.punch);
     assert_int_equal(parsed("{" HEAD SIZES FLUSH HOLES ",\"share_capabilities\":16}", &p, &err), 0);
     assert_int_equal(p.share_capabilities, SS_SHARE_CAP_CONTINUOUS);
@@ -57,8 +57,8 @@ static void what_is_no_report_is_an_error(void **state)
         "{" HEAD SIZES FLUSH HOLES ",\"punch\":true}",
         "{" HEAD SIZES FLUSH "\"sparse\":true,\"ranges\":true}",
         "{" HEAD SIZES FLUSH "\"sparse\":1,\"ranges\":true,\"punch\":true}",
-        "{" HEAD SIZES HOLES ",\"flush_ms\":-1,\"flush_empty_ms\":0}",
-        "{" HEAD SIZES HOLES ",\"flush_ms\":1e300,\"flush_empty_ms\":0}",
+        "{" HEAD SIZES HOLES ",\"flush_ms\":-1,\"answer_ms\":0}",
+        "{" HEAD SIZES HOLES ",\"flush_ms\":1e300,\"answer_ms\":0}",
         "{" HEAD FLUSH HOLES ",\"capabilities\":-1,\"max_read\":1,\"max_write\":1}",
         "{" HEAD FLUSH HOLES ",\"capabilities\":4294967296,\"max_read\":1,\"max_write\":1}",
         "{" SIZES FLUSH HOLES ",\"dialect\":\"3.1.1\",\"signing\":\"\","
