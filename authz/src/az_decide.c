@@ -17,11 +17,14 @@ enum {
     NEED_CHANNEL = 1 << 0, // asked by an agent of the hosts' group
     NEED_DIRECT = 1 << 1,  // asked by the person itself, not by a host for it
     NEED_USER = 1 << 2,    // a Kerberos user, local root or not
-    NEED_PROOF =
-        1 << 3, // the user came by constrained delegation, through that agent, to this host
+    NEED_PROOF = 1 << 3,   // the user is proven to this host, through that agent: by constrained
+                           // delegation, or by a permit for that agent and this VM
     NEED_RECEIVE = 1 << 4, // setting `receive`
     NEED_SEND = 1 << 5,    // setting `send`
     NEED_ROLE = 1 << 6,    // at least `role`
+    NEED_AUTH = 1 << 7,    // setting `auth` admits what the move is authorised by
+    NEED_TCP = 1 << 8,     // over the network
+    NEED_PERMIT = 1 << 9,  // a permit for that agent, whatever the VM
 };
 
 static const struct rule {
@@ -30,21 +33,31 @@ static const struct rule {
     unsigned needs;
     enum az_role role;
     const char *role_id; // finding when the role is too low
+    bool permit;         // it is about a permit, whether or not the actor has one
 } rules[] = {
     [AZ_VIEW] = {"view", "look at VMs", NEED_DIRECT | NEED_ROLE, AZ_VIEWER, "A02"},
     [AZ_OPERATE] = {"operate", "start, stop or change running VMs", NEED_DIRECT | NEED_ROLE,
                     AZ_OPERATOR, "A02"},
     [AZ_ADMINISTER] = {"administer", "create or delete VMs or change settings",
                        NEED_DIRECT | NEED_ROLE, AZ_ADMIN, "A02"},
-    [AZ_MOVE_CHECK] = {"move-check", "check a move", NEED_DIRECT | NEED_USER | NEED_ROLE, AZ_VIEWER,
-                       "A02"},
+    [AZ_MOVE_CHECK] = {"move-check", "check a move",
+                       NEED_DIRECT | NEED_USER | NEED_ROLE | NEED_AUTH, AZ_VIEWER, "A02"},
     [AZ_MOVE_OUT] = {"move-out", "move VMs away from here",
-                     NEED_DIRECT | NEED_USER | NEED_ROLE | NEED_SEND, AZ_OPERATOR, "A02"},
+                     NEED_DIRECT | NEED_USER | NEED_ROLE | NEED_SEND | NEED_AUTH, AZ_OPERATOR,
+                     "A02"},
     [AZ_PEER] = {"peer", "speak as a host", NEED_CHANNEL, AZ_NONE, "A04"},
     [AZ_PEER_CHECK] = {"peer-check", "check a move to here", NEED_CHANNEL | NEED_PROOF | NEED_ROLE,
                        AZ_VIEWER, "A03"},
     [AZ_MOVE_IN] = {"move-in", "move VMs to here",
                     NEED_CHANNEL | NEED_RECEIVE | NEED_PROOF | NEED_ROLE, AZ_OPERATOR, "A03"},
+    [AZ_PERMIT_CHECK] = {"permit-check", "check moves to here",
+                         NEED_DIRECT | NEED_TCP | NEED_USER | NEED_ROLE | NEED_AUTH, AZ_VIEWER,
+                         "A03", true},
+    [AZ_PERMIT_MOVE] = {"permit-move", "move VMs to here",
+                        NEED_DIRECT | NEED_TCP | NEED_USER | NEED_RECEIVE | NEED_ROLE | NEED_AUTH,
+                        AZ_OPERATOR, "A03", true},
+    [AZ_PERMIT_SHOW] = {"permit-show", "show a permit", NEED_CHANNEL | NEED_AUTH | NEED_PERMIT,
+                        AZ_NONE, "A03", true},
 };
 _Static_assert(DRV_ARRAY_LEN(rules) == AZ_ACTION_MAX_, "a rule for each action");
 
@@ -149,6 +162,37 @@ static bool check_user(struct trial *t)
     return false;
 }
 
+// The network's log-on is the user's own; over the socket it could be one that root listens to.
+static bool check_tcp(struct trial *t)
+{
+    if (!t->actor->local)
+        return true;
+    fix(refuse(t, "A06", "a permit is given over the network only, not over the local socket"),
+        "connect as the user itself: kinit, then drover -H %s", t->policy->fqdn);
+    return false;
+}
+
+// Does the setting `auth` admit what this move is, or will be, authorised by?
+static bool check_auth(struct trial *t)
+{
+    const char *me = t->policy->fqdn;
+    bool permit = t->actor->permit || t->rule->permit;
+    if (t->policy->auth == AZ_AUTH_PERMIT && !permit) {
+        fix(refuse(t, "D15", "%s wants a permit of the destination for every move", me),
+            "move with --permit, or an administrator: drover -H %s host set auth=either", me);
+        return false;
+    }
+    if (t->policy->auth == AZ_AUTH_DELEGATION && permit) {
+        fix(refuse(t, "D16", "%s does not accept permits", me),
+            "set up delegation: drover delegation setup; or an administrator: drover -H %s host "
+            "set "
+            "auth=either",
+            me);
+        return false;
+    }
+    return true;
+}
+
 static bool check_receive(struct trial *t)
 {
     if (t->policy->receive)
@@ -177,8 +221,43 @@ static bool target_is(const char *target, const char *service, const char *fqdn)
             target[service_len + 1 + fqdn_len] == '@');
 }
 
+// The host that it was given for? Names of hosts compare without regard to case.
+static bool check_permit(struct trial *t)
+{
+    const struct az_actor *a = t->actor;
+    if (strcasecmp(a->permit->from, a->host_fqdn) == 0)
+        return true;
+    fix(refuse(t, "A07", "the permit is for %s to show, and %s showed it", a->permit->from,
+               a->host_fqdn),
+        "run the command again on the host where the VM runs: it gets a new permit");
+    return false;
+}
+
+// And the VM and the purpose that it was given for?
+static bool check_permitted(struct trial *t)
+{
+    const struct az_permit *p = t->actor->permit;
+    const char *uuid = t->actor->vm_uuid, *name = t->actor->vm_name;
+    if (strcmp(p->vm_uuid, uuid) != 0 || strcmp(p->vm_name, name) != 0) {
+        fix(refuse(t, "A07", "the permit is for VM %s (%s), not for %s (%s)", p->vm_name,
+                   p->vm_uuid, name, uuid),
+            "run the command again: it gets a permit for this VM");
+        return false;
+    }
+    if (t->rule->role == AZ_OPERATOR && !p->for_move) {
+        fix(refuse(t, "A07", "the permit is for checking a move of VM %s, not for moving it", name),
+            "run the command again: it gets a permit for the move");
+        return false;
+    }
+    return true;
+}
+
 static bool check_proof(struct trial *t)
 {
+    if (!check_auth(t))
+        return false;
+    if (t->actor->permit)
+        return check_permit(t) && check_permitted(t);
     const struct az_identity *user = t->actor->user, *host = t->actor->host;
     const char *me = t->policy->fqdn;
     if (!user) {
@@ -230,7 +309,7 @@ static bool check_role(struct trial *t)
     }
     bool none = t->d->role == AZ_NONE;
     struct az_refusal *r =
-        none ? refuse(t, t->actor->host ? "A03" : "A01",
+        none ? refuse(t, strcmp(t->rule->role_id, "A03") ? "A01" : "A03",
                       "%s may not %s: no role on %s (role %s needed)", user->name, t->rule->what,
                       me, az_role_name(need))
              : refuse(t, t->rule->role_id, "%s may not %s: %s is %s on %s (role %s needed)",
@@ -254,25 +333,31 @@ static const struct check {
     bool stops;
     bool (*fn)(struct trial *t);
 } checks[] = {
-    {NEED_CHANNEL, true, check_channel}, {NEED_DIRECT, true, check_direct},
-    {NEED_USER, true, check_user},       {NEED_RECEIVE, false, check_receive},
-    {NEED_SEND, false, check_send},      {NEED_PROOF, true, check_proof},
-    {NEED_ROLE, false, check_role},
+    {NEED_CHANNEL, true, check_channel},  {NEED_DIRECT, true, check_direct},
+    {NEED_TCP, true, check_tcp},          {NEED_USER, true, check_user},
+    {NEED_RECEIVE, false, check_receive}, {NEED_SEND, false, check_send},
+    {NEED_PROOF, true, check_proof},      {NEED_ROLE, false, check_role},
+    {NEED_AUTH, true, check_auth},        {NEED_PERMIT, false, check_permit},
 };
 
 static void describe(struct trial *t)
 {
     const struct az_actor *a = t->actor;
     struct az_decision *d = t->d;
-    char user[AZ_NAME_LEN + AZ_LABEL_LEN + 64] = "";
+    char user[AZ_NAME_LEN + AZ_LABEL_LEN + 80] = "";
     if (a->user && t->entry)
         snprintf(user, sizeof(user), "%s (%s via %s)", a->user->name, az_role_name(t->entry->role),
                  label_of(t->entry));
     else if (a->user)
         snprintf(user, sizeof(user), "%s (no role)", a->user->name);
 
+    if (a->permit && !a->host) // the source: the destination looks at it
+        drv_copy(user + strlen(user), sizeof(user) - strlen(user), " with a permit");
     if (a->host)
-        snprintf(d->who, sizeof(d->who), "%s%s%s", a->host->name, a->user ? " on behalf of " : "",
+        snprintf(d->who, sizeof(d->who), "%s%s%s", a->host->name,
+                 !a->user    ? ""
+                 : a->permit ? " with a permit of "
+                             : " on behalf of ",
                  user);
     else if (a->local)
         snprintf(d->who, sizeof(d->who), "%s%slocal uid %u%s", user, a->user ? " from " : "",
@@ -312,6 +397,25 @@ int az_decision_err(const struct az_decision *d, struct drv_err *err)
     drv_err(err, DRV_EDENIED, "%s", d->reason);
     drv_err_hint(err, "%s", d->fix);
     return drv_err_id(err, d->id);
+}
+
+static const char *const auth_names[] = {
+    [AZ_AUTH_EITHER] = "either", [AZ_AUTH_DELEGATION] = "delegation", [AZ_AUTH_PERMIT] = "permit"};
+_Static_assert(DRV_ARRAY_LEN(auth_names) == AZ_AUTH_MAX_, "a name for each");
+
+const char *az_auth_name(enum az_auth auth)
+{
+    return (unsigned)auth < AZ_AUTH_MAX_ ? auth_names[auth] : "?";
+}
+
+int az_auth_from_name(const char *name, enum az_auth *ret)
+{
+    for (unsigned i = 0; i < AZ_AUTH_MAX_; i++)
+        if (!strcmp(auth_names[i], name)) {
+            *ret = (enum az_auth)i;
+            return 0;
+        }
+    return -1;
 }
 
 const char *az_action_name(enum az_action a)

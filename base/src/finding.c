@@ -19,6 +19,11 @@ enum { MAX_FINDINGS = 256 }; // a peer's list is cut here
         id_, DRV_SEV_WARNING, exit_, title_, fix_                                                  \
     }
 
+#define INFO(id_, exit_, title_, fix_)                                                             \
+    {                                                                                              \
+        id_, DRV_SEV_INFO, exit_, title_, fix_                                                     \
+    }
+
 // clang-format off
 const struct drv_finding_def drv_finding_defs[] = {
     // K: tickets
@@ -34,6 +39,8 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("D12", DRV_EXIT_AUTH, "This user's account cannot be delegated", "Use another account, or clear \"account is sensitive\" and Protected Users for it."),
     ERR("D13", DRV_EXIT_AUTH, "A whole ticket-granting ticket was delegated", "Log on with a client that does not forward tickets; drover wants constrained delegation only."),
     ERR("D14", DRV_EXIT_AUTH, "Acting for the user failed", "Compare the account's delegation settings with the README and read the domain controller's log."),
+    ERR("D15", DRV_EXIT_AUTH, "A permit is wanted here", "Move with --permit (drover does so by itself), or, to allow delegation: drover -H HOST host set auth=either"),
+    ERR("D16", DRV_EXIT_AUTH, "Permits are not accepted here", "Set up delegation (drover delegation setup), or, to allow permits: drover -H HOST host set auth=either"),
     WARN("D17", DRV_EXIT_AUTH, "The host may act for anybody at any service", "As domain admin: samba-tool delegation for-any-service 'HOST$' off"),
     WARN("D18", DRV_EXIT_AUTH, "The host may act for users who never came to it", "As domain admin: samba-tool delegation for-any-protocol 'HOST$' off"),
     WARN("D19", DRV_EXIT_AUTH, "The account's encryption types are not AES alone", "As domain admin: drover delegation setup"),
@@ -46,6 +53,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("A04", DRV_EXIT_AUTH, "The other host is not in the hosts' group", "As domain admin: samba-tool group addmembers 'VM Hosts' 'HOST$', then restart droverd on that host."),
     ERR("A05", DRV_EXIT_AUTH, "The user may not write the VM's folder", "Give the user's group write access to the VM's folder on the file server."),
     ERR("A06", DRV_EXIT_AUTH, "The user is not proven to this host", "Log on with a fresh ticket of the domain (kinit USER) and run the command on the VM's host or your own desk."),
+    ERR("A07", DRV_EXIT_AUTH, "The permit is refused", "Run the command again: it gets a new permit."),
     ERR("A08", DRV_EXIT_AUTH, "The user's ticket is older than the role", "Get a new ticket: kinit USER"),
     ERR("A09", DRV_EXIT_AUTH, "The host's ticket is older than its group", "drover doctor --fix renews it; restarting droverd does too."),
     ERR("A10", DRV_EXIT_AUTH, "A group of the setting roles is not in the directory", "Name groups that exist: drover -H HOST host set roles=…"),
@@ -90,6 +98,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     WARN("S21", DRV_EXIT_REFUSED, "The local file system is not made for images", "Use a folder on ext4, XFS or another file system on this host's own disks."),
     ERR("S22", DRV_EXIT_REFUSED, "A folder can be renamed under an open image", "Samba: strict rename = yes on the share (drover-share.conf)."),
     ERR("S23", DRV_EXIT_REFUSED, "Writes that the guest was told are safe may be gone", "Stop the VM (drover vm stop VM --force), start it, and check the guest's file systems."),
+    INFO("S24", DRV_EXIT_REFUSED, "The user's own rights on files are not looked at", "To have the file server decide as well: set up delegation, and auth=delegation on the destination."),
     WARN("S25", DRV_EXIT_REFUSED, "The permissions of the store's folder do not fit", "As domain admin: drover delegation setup --store URL"),
     // N: networks. Retired: N04.
     ERR("N01", DRV_EXIT_REFUSED, "Network missing at the destination", "Create the bridge there, or map it: --network FROM=TO"),

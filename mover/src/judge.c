@@ -272,10 +272,22 @@ static void stores(struct scene *s)
         space(s, &s->dst->stores[i]);
     for (unsigned i = 0; i < s->src->n_stores; i++) {
         const struct mv_store_fact *f = &s->src->stores[i];
-        if (f->user_asked && !f->user_may)
+        if (f->user_asked && !f->user_may && f->user_id[0])
+            drv_finding_add(s->out, f->user_id, s->src->host, "store \"%s\": %s", f->name,
+                            f->error);
+        else if (f->user_asked && !f->user_may)
             drv_finding_add(s->out, "A05", s->src->host, "%s may not write to store \"%s\": %s",
                             s->plan->user, f->name, f->error);
     }
+}
+
+static void file_rights(struct scene *s)
+{
+    if (s->src->by_permit)
+        drv_finding_add(
+            s->out, "S24", s->src->host,
+            "with a permit nobody acts as %s at the file server: the role alone decides",
+            s->plan->user);
 }
 
 static void arbiter(struct scene *s)
@@ -368,10 +380,11 @@ static const struct {
     bool vm;      // needs one
     bool storage; // also of a storage move
 } rules[] = {
-    {settings, false, false}, {slots, false, true},       {ram_size, true, false},
-    {versions, false, false}, {machine, true, false},     {cdroms, true, false},
-    {stores, true, true},     {arbiter, false, true},     {nothing_to_do, true, true},
-    {networks, false, false}, {encryption, false, false}, {clock_skew, false, false},
+    {settings, false, false},   {slots, false, true},     {ram_size, true, false},
+    {versions, false, false},   {machine, true, false},   {cdroms, true, false},
+    {stores, true, true},       {arbiter, false, true},   {nothing_to_do, true, true},
+    {file_rights, true, false}, {networks, false, false}, {encryption, false, false},
+    {clock_skew, false, false},
 };
 
 static void run_rules(struct scene *s)

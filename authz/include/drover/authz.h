@@ -107,6 +107,25 @@ bool az_sid_valid(const char *sid);
 
 // ---- decisions (az_decide.c) ----
 
+// The setting `auth`: by what a move may be authorised. Names (az_auth_name) are stable.
+enum az_auth {
+    AZ_AUTH_EITHER,     // by both
+    AZ_AUTH_DELEGATION, // the source acts for the user, by S4U2Proxy
+    AZ_AUTH_PERMIT,     // the user got a permit from the destination itself
+    AZ_AUTH_MAX_
+};
+const char *az_auth_name(enum az_auth auth);                // "either", "delegation", "permit"
+int az_auth_from_name(const char *name, enum az_auth *ret); // -1 for an unknown name
+
+// What a permit stands for (docs/WIRE.md, section 8). This host gave it and keeps it; that it is
+// unspent and in time is for the one who keeps it to say, what it is good for is decided here.
+struct az_permit {
+    bool for_move;             // else it is good for a check alone
+    char from[AZ_NAME_LEN];    // FQDN of the host that may show it
+    char vm_uuid[40];          // of the one VM
+    char vm_name[AZ_NAME_LEN]; // and its name
+};
+
 enum az_action {
     AZ_VIEW,       // show, list, check, follow a job                          viewer
     AZ_OPERATE,    // start, stop, cancel, console, move storage on this host  operator
@@ -117,25 +136,34 @@ enum az_action {
     AZ_PEER_CHECK, // destination: preflight                                   channel + user's
                    // proof
     AZ_MOVE_IN, // destination: a VM arrives                                channel + user's proof
+    AZ_PERMIT_CHECK, // destination: a permit for a check        viewer, Kerberos user over TCP
+    AZ_PERMIT_MOVE,  // destination: a permit for a move         operator, Kerberos user over TCP
+    AZ_PERMIT_SHOW,  // destination: a host shows a permit       channel + permit
     AZ_ACTION_MAX_
 };
 const char *az_action_name(enum az_action a); // "view", "move-out": stable, for the audit log
 
 // Who asks. Borrowed pointers, valid for the call.
 struct az_actor {
-    bool local; // over the unix socket
-    uid_t uid;  // its peer's uid (SO_PEERCRED)
-    const struct az_identity
-        *user; // Kerberos user of this session; AZ_PEER_CHECK, AZ_MOVE_IN: of the inner context
+    bool local;                     // over the unix socket
+    uid_t uid;                      // its peer's uid (SO_PEERCRED)
+    const struct az_identity *user; // Kerberos user of this session; AZ_PEER_CHECK, AZ_MOVE_IN: of
+                                    // the inner context, or whom the permit was given to
     const struct az_identity *host; // the host channel's other end, NULL on every other session
+    const char *host_fqdn;          // and its FQDN, by the directory
+    // The permit that is shown in place of a delegated ticket. At the source, which knows only that
+    // the user brought one, a zeroed one. NULL: none.
+    const struct az_permit *permit;
+    const char *vm_uuid, *vm_name; // AZ_PEER_CHECK, AZ_MOVE_IN with a permit: the VM in question
 };
 
 // What this host has decided. Borrowed pointers.
 struct az_policy {
-    const char *fqdn; // of this host
-    uid_t own_uid;    // droverd's: with uid 0 the local administrator
-    bool receive;     // setting `receive`
-    bool send;        // setting `send`
+    const char *fqdn;  // of this host
+    uid_t own_uid;     // droverd's: with uid 0 the local administrator
+    bool receive;      // setting `receive`
+    bool send;         // setting `send`
+    enum az_auth auth; // setting `auth`
     const struct az_roles *roles;
 };
 
@@ -158,9 +186,10 @@ struct az_decision {
 
 // The one place that decides. Always fills *ret; returns ret->allowed.
 //   A01 no role · A02 role too low (this host) · A03 role too low at the destination · A04 not in
-//   the hosts' group · A06 user not proven, or proven for another host or by another host · D13 the
-//   user's ticket was not obtained by constrained delegation · K01 a Kerberos ticket is needed ·
-//   R01 receive is off · R02 send is off
+//   the hosts' group · A06 user not proven, or proven for another host or by another host · A07 the
+//   permit is for another host, VM or purpose · D13 the user's ticket was not obtained by
+//   constrained delegation · D15 a permit is wanted here · D16 permits are not accepted here · K01
+//   a Kerberos ticket is needed · R01 receive is off · R02 send is off
 bool az_decide(const struct az_policy *policy, enum az_action action, const struct az_actor *actor,
                struct az_decision *ret);
 // A refusal as an error: DRV_EDENIED with id and hint. Returns -1.

@@ -21,6 +21,8 @@ struct mv_store_fact {
     bool writable;   // by the host's own account
     bool user_may;   // by the user on whose behalf (SMB stores, source only)
     bool user_asked; // user_may is meaningful
+    char
+        user_id[DRV_ID_LEN]; // K or D finding: why nobody could act as the user there, "" = one did
     uint64_t free_bytes;
     char error[256]; // why not reachable or writable, "" = fine
 };
@@ -67,7 +69,9 @@ struct mv_facts {
     char record_error[256];
     char other_move[DRV_UUID_LEN]; // a move of this VM under way
     char host_device[64];          // a passed-through device, "" = none
-    // Source only, asked once both sides' addresses are known; not on the wire.
+    // Source only, not on the wire.
+    bool by_permit; // the user brought a permit: nobody acts as the user at the stores
+    // The same, asked once both sides' addresses are known.
     char unreachable[256]; // why the destination's migration address does not answer, "" = it does
 };
 

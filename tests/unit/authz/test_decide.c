@@ -46,7 +46,13 @@ enum proof {
     FOR_HV3,
     FOR_CIFS,
     FOR_PREFIX,
-    WITH_REALM
+    WITH_REALM,
+    PERMIT,       // the user's own log-on; a permit to move web, for hv1
+    PERMIT_UPPER, // hv1 in other letters
+    PERMIT_CHECK, // to check a move of web
+    PERMIT_HV3,   // for hv3
+    PERMIT_UUID,  // for another VM of that name
+    PERMIT_NAME,  // for that VM by another name
 };
 static const struct {
     const char *target;
@@ -61,6 +67,17 @@ static const struct {
     [FOR_CIFS] = {"cifs/" ME, {"HV1$@DROVER.TEST"}},
     [FOR_PREFIX] = {"drover/" ME ".evil.example", {"HV1$@DROVER.TEST"}},
     [WITH_REALM] = {"drover/" ME "@DROVER.TEST", {"HV1$@DROVER.TEST"}},
+    [PERMIT_NAME] = {NULL, {NULL}}, // as OWN, and those before it
+};
+
+#define WEB "11111111-2222-4333-8444-555555555555"
+static const struct az_permit permits[] = {
+    [PERMIT] = {true, "hv1.drover.test", WEB, "web"},
+    [PERMIT_UPPER] = {true, "HV1.Drover.Test", WEB, "web"},
+    [PERMIT_CHECK] = {false, "hv1.drover.test", WEB, "web"},
+    [PERMIT_HV3] = {true, "hv3.drover.test", WEB, "web"},
+    [PERMIT_UUID] = {true, "hv1.drover.test", "11111111-2222-4333-8444-555555555556", "web"},
+    [PERMIT_NAME] = {true, "hv1.drover.test", WEB, "web1"},
 };
 
 static void fill(struct az_identity *id, enum who who, enum proof proof, char (*group)[AZ_SID_LEN])
@@ -82,7 +99,7 @@ static void fill(struct az_identity *id, enum who who, enum proof proof, char (*
 
 // ---- the table ----
 
-enum { LOCAL = 1, NO_RECEIVE = 2, NO_SEND = 4, NO_ROLES = 8 };
+enum { LOCAL = 1, NO_RECEIVE = 2, NO_SEND = 4, NO_ROLES = 8, AUTH_P = 16, AUTH_D = 32 };
 
 static const struct {
     enum az_action action;
@@ -153,6 +170,54 @@ static const struct {
     {AZ_MOVE_IN, NOBODY, OWN, NOBODY, LOCAL, 0, "A04"},
     {AZ_PEER_CHECK, VAL, BY_HV1, HV1, NO_RECEIVE, 0, ""},
     {AZ_PEER_CHECK, BOB, BY_HV1, HV1, 0, 0, "A03"},
+    // A permit in place of delegation: for the channel's host, this VM, and what it was given for.
+    {AZ_MOVE_IN, ALICE, PERMIT, HV1, 0, 0, ""},
+    {AZ_MOVE_IN, ALICE, PERMIT, HV1, AUTH_P, 0, ""},
+    {AZ_MOVE_IN, ALICE, PERMIT_UPPER, HV1, 0, 0, ""},
+    {AZ_PEER_CHECK, ALICE, PERMIT, HV1, 0, 0, ""},
+    {AZ_PEER_CHECK, VAL, PERMIT_CHECK, HV1, NO_RECEIVE, 0, ""},
+    {AZ_MOVE_IN, ALICE, PERMIT_CHECK, HV1, 0, 0, "A07"},
+    {AZ_MOVE_IN, ALICE, PERMIT_HV3, HV1, 0, 0, "A07"},
+    {AZ_MOVE_IN, ALICE, PERMIT_UUID, HV1, 0, 0, "A07"},
+    {AZ_MOVE_IN, ALICE, PERMIT_NAME, HV1, 0, 0, "A07"},
+    {AZ_PEER_CHECK, ALICE, PERMIT_UUID, HV1, 0, 0, "A07"},
+    {AZ_MOVE_IN, ALICE, PERMIT, HV1, AUTH_D, 0, "D16"},
+    {AZ_MOVE_IN, ALICE, BY_HV1, HV1, AUTH_P, 0, "D15"},
+    {AZ_MOVE_IN, NOBODY, OWN, HV1, AUTH_P, 0, "D15"},
+    {AZ_PEER_CHECK, VAL, BY_HV1, HV1, AUTH_P, 0, "D15"},
+    {AZ_MOVE_IN, ALICE, BY_HV1, HV1, AUTH_D, 0, ""},
+    // What was decided when it was given is decided again: groups, settings, the hosts' group.
+    {AZ_MOVE_IN, VAL, PERMIT, HV1, 0, 0, "A03"},
+    {AZ_MOVE_IN, BOB, PERMIT, HV1, 0, 0, "A03"},
+    {AZ_MOVE_IN, ALICE, PERMIT, HV1, NO_RECEIVE, 0, "R01"},
+    {AZ_MOVE_IN, ALICE, PERMIT_HV3, HV3, 0, 0, "A04"},
+    {AZ_MOVE_IN, ALICE, PERMIT, NOBODY, 0, 0, "A04"},
+    {AZ_PERMIT_SHOW, ALICE, PERMIT, HV1, 0, 0, ""},
+    {AZ_PERMIT_SHOW, ALICE, PERMIT_UUID, HV1, 0, 0, ""}, // no VM has been named yet
+    {AZ_PERMIT_SHOW, ALICE, PERMIT_HV3, HV1, 0, 0, "A07"},
+    {AZ_PERMIT_SHOW, ALICE, PERMIT_HV3, HV3, 0, 0, "A04"},
+    {AZ_PERMIT_SHOW, ALICE, PERMIT, HV1, AUTH_D, 0, "D16"},
+    // Getting one: the user itself, over the network.
+    {AZ_PERMIT_MOVE, ALICE, OWN, NOBODY, 0, 0, ""},
+    {AZ_PERMIT_MOVE, ALICE, OWN, NOBODY, AUTH_P, 0, ""},
+    {AZ_PERMIT_MOVE, ALICE, OWN, NOBODY, AUTH_D, 0, "D16"},
+    {AZ_PERMIT_MOVE, ALICE, OWN, NOBODY, NO_RECEIVE, 0, "R01"},
+    {AZ_PERMIT_MOVE, VAL, OWN, NOBODY, 0, 0, "A03"},
+    {AZ_PERMIT_MOVE, BOB, OWN, NOBODY, 0, 0, "A03"},
+    {AZ_PERMIT_CHECK, VAL, OWN, NOBODY, NO_RECEIVE, 0, ""},
+    {AZ_PERMIT_CHECK, BOB, OWN, NOBODY, 0, 0, "A03"},
+    {AZ_PERMIT_MOVE, ALICE, OWN, NOBODY, LOCAL, 0, "A06"},
+    {AZ_PERMIT_MOVE, ALICE, BY_HV1, NOBODY, 0, 0, "A06"}, // a delegated context gives no more
+    {AZ_PERMIT_MOVE, HV1, OWN, HV1, 0, 0, "A06"},
+    {AZ_PERMIT_MOVE, NOBODY, OWN, NOBODY, LOCAL, 0, "A06"},
+    // The source: does it offer what the user brings?
+    {AZ_MOVE_OUT, ALICE, OWN, NOBODY, AUTH_P, 0, "D15"},
+    {AZ_MOVE_OUT, ALICE, PERMIT, NOBODY, AUTH_P, 0, ""},
+    {AZ_MOVE_OUT, ALICE, PERMIT, NOBODY, AUTH_D, 0, "D16"},
+    {AZ_MOVE_OUT, VAL, OWN, NOBODY, AUTH_P, 0, "A02 D15"},
+    {AZ_MOVE_CHECK, VAL, OWN, NOBODY, AUTH_P, 0, "D15"},
+    {AZ_MOVE_CHECK, VAL, PERMIT, NOBODY, AUTH_D, 0, "D16"},
+    {AZ_OPERATE, ALICE, OWN, NOBODY, AUTH_P, 0, ""}, // a storage move stays here
     // What a host got for a user is good for a move only.
     {AZ_VIEW, ERIN, BY_HV1, NOBODY, 0, 0, "A06"},
     {AZ_ADMINISTER, ERIN, BY_HV1, NOBODY, 0, 0, "A06"},
@@ -178,6 +243,9 @@ static void run(unsigned i, struct az_decision *d)
         .own_uid = 990,
         .receive = !(cases[i].flags & NO_RECEIVE),
         .send = !(cases[i].flags & NO_SEND),
+        .auth = cases[i].flags & AUTH_P   ? AZ_AUTH_PERMIT
+                : cases[i].flags & AUTH_D ? AZ_AUTH_DELEGATION
+                                          : AZ_AUTH_EITHER,
         .roles = &roles,
     };
     const struct az_actor actor = {
@@ -185,6 +253,10 @@ static void run(unsigned i, struct az_decision *d)
         .uid = cases[i].uid,
         .user = cases[i].user ? &user : NULL,
         .host = cases[i].host ? &host : NULL,
+        .host_fqdn = cases[i].host == HV3 ? "hv3.drover.test" : "hv1.drover.test",
+        .permit = cases[i].proof >= PERMIT ? &permits[cases[i].proof] : NULL,
+        .vm_uuid = WEB,
+        .vm_name = "web",
     };
     bool allowed = az_decide(&policy, cases[i].action, &actor, d);
     assert_int_equal(allowed, d->allowed);
@@ -231,17 +303,22 @@ static void the_audit_text_names_user_role_group_and_host(void **state)
     static const struct {
         enum az_action action;
         enum who user, host;
-        unsigned flags, uid;
+        enum proof proof;
+        unsigned flags;
         const char *who;
     } texts[] = {
-        {AZ_MOVE_IN, ALICE, HV1, 0, 0,
+        {AZ_MOVE_IN, ALICE, HV1, OWN, 0,
          "HV1$@DROVER.TEST on behalf of alice@DROVER.TEST (operator via VM Operators)"},
-        {AZ_VIEW, ALICE, NOBODY, 0, 0, "alice@DROVER.TEST (operator via VM Operators)"},
-        {AZ_VIEW, BOB, NOBODY, 0, 0, "bob@DROVER.TEST (no role)"},
-        {AZ_VIEW, NOBODY, NOBODY, LOCAL, 0, "local uid 0 (administrator)"},
-        {AZ_MOVE_OUT, ALICE, NOBODY, LOCAL, 0,
+        {AZ_MOVE_IN, ALICE, HV1, PERMIT, 0,
+         "HV1$@DROVER.TEST with a permit of alice@DROVER.TEST (operator via VM Operators)"},
+        {AZ_MOVE_OUT, ALICE, NOBODY, PERMIT, 0,
+         "alice@DROVER.TEST (operator via VM Operators) with a permit"},
+        {AZ_VIEW, ALICE, NOBODY, OWN, 0, "alice@DROVER.TEST (operator via VM Operators)"},
+        {AZ_VIEW, BOB, NOBODY, OWN, 0, "bob@DROVER.TEST (no role)"},
+        {AZ_VIEW, NOBODY, NOBODY, OWN, LOCAL, "local uid 0 (administrator)"},
+        {AZ_MOVE_OUT, ALICE, NOBODY, OWN, LOCAL,
          "alice@DROVER.TEST (operator via VM Operators) from local uid 0"},
-        {AZ_PEER, NOBODY, HV1, 0, 0, "HV1$@DROVER.TEST"},
+        {AZ_PEER, NOBODY, HV1, OWN, 0, "HV1$@DROVER.TEST"},
     };
     struct az_roles roles;
     assert_int_equal(az_roles_parse(ROLES, &roles, NULL), 0);
@@ -253,9 +330,13 @@ static void the_audit_text_names_user_role_group_and_host(void **state)
         fill(&user, texts[i].user, OWN, user_group);
         fill(&host, texts[i].host, OWN, host_group);
         const struct az_actor actor = {.local = texts[i].flags & LOCAL,
-                                       .uid = texts[i].uid,
                                        .user = texts[i].user ? &user : NULL,
-                                       .host = texts[i].host ? &host : NULL};
+                                       .host = texts[i].host ? &host : NULL,
+                                       .host_fqdn = "hv1.drover.test",
+                                       .permit = texts[i].proof >= PERMIT ? &permits[texts[i].proof]
+                                                                          : NULL,
+                                       .vm_uuid = WEB,
+                                       .vm_name = "web"};
         az_decide(&policy, texts[i].action, &actor, &d);
         assert_string_equal(d.who, texts[i].who);
     }
@@ -302,6 +383,19 @@ static void a_refusal_becomes_an_error_with_id_and_hint(void **state)
     assert_string_equal(err.hint, d.fix);
 }
 
+static void auth_settings_have_names(void **state)
+{
+    (void)state;
+    for (int i = 0; i < AZ_AUTH_MAX_; i++) {
+        enum az_auth got = AZ_AUTH_MAX_;
+        assert_int_equal(az_auth_from_name(az_auth_name((enum az_auth)i), &got), 0);
+        assert_int_equal(got, i);
+    }
+    enum az_auth same = AZ_AUTH_PERMIT;
+    assert_int_equal(az_auth_from_name("kerberos", &same), -1);
+    assert_int_equal(same, AZ_AUTH_PERMIT);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -311,6 +405,7 @@ int main(void)
         cmocka_unit_test(the_fix_names_the_group_to_join),
         cmocka_unit_test(a_host_that_another_one_passed_on_opens_no_channel),
         cmocka_unit_test(a_refusal_becomes_an_error_with_id_and_hint),
+        cmocka_unit_test(auth_settings_have_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -37,6 +37,19 @@ static void the_first_schema_opens_and_keeps_its_rows(void **state)
     assert_int_equal(ask(t->db, "PRAGMA user_version"), db_migrations_count);
 }
 
+static void a_setting_that_meant_nothing_is_dropped(void **state)
+{
+    struct tmpdb *t = *state;
+    open_raw(t);
+    assert_int_equal(db_migrate(t->db, db_migrations, 2, NULL), 0);
+    assert_int_equal(db_setting_set(t->db, "auth", "kerberos", NULL), 0);
+    assert_int_equal(db_setting_set(t->db, "receive", "on", NULL), 0);
+    tmpdb_close(t);
+    tmpdb_open(t);
+    assert_int_equal(ask(t->db, "SELECT count(*) FROM settings WHERE key = 'auth'"), 0);
+    assert_int_equal(ask(t->db, "SELECT count(*) FROM settings"), 1);
+}
+
 static void steps_run_once_each_in_order(void **state)
 {
     struct tmpdb *t = *state;
@@ -79,6 +92,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         DIR_TEST(the_first_schema_opens_and_keeps_its_rows),
+        DIR_TEST(a_setting_that_meant_nothing_is_dropped),
         DIR_TEST(steps_run_once_each_in_order),
         DIR_TEST(a_failing_step_leaves_the_version_before),
         cmocka_unit_test(numbers_have_no_gap),

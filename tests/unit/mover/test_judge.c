@@ -177,6 +177,16 @@ static void user_may_not(struct scene *s)
 {
     s->src.stores[0].user_may = false;
 }
+static void nobody_acts_as_user(struct scene *s)
+{
+    user_may_not(s);
+    DRV_COPY(s->src.stores[0].user_id, "D11");
+    DRV_COPY(s->src.stores[0].error, "cifs/fs.drover.test is not in the list of HV1$");
+}
+static void by_permit(struct scene *s)
+{
+    s->src.by_permit = true;
+}
 static void src_no_arbiter(struct scene *s)
 {
     s->src.arbiter_url[0] = '\0';
@@ -272,6 +282,8 @@ static const struct {
     {"S04", DRV_SEV_ERROR, 1, 0, disk_not_readable_there, "permission denied"},
     {"S10", DRV_SEV_ERROR, 1, 0, other_size, "1073742336"},
     {"A05", DRV_SEV_ERROR, 0, 0, user_may_not, "alice"},
+    {"D11", DRV_SEV_ERROR, 0, 0, nobody_acts_as_user, "cifs/fs"},
+    {"S24", DRV_SEV_INFO, 0, 0, by_permit, "role alone"},
     {"S05", DRV_SEV_ERROR, 0, 0, src_no_arbiter, "no arbiter"},
     {"S05", DRV_SEV_ERROR, 1, 0, dst_no_arbiter, "no arbiter"},
     {"S05", DRV_SEV_ERROR, 1, 0, other_arbiter, "fs2"},
