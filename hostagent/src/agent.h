@@ -21,6 +21,7 @@
 #include "qemu_proc.h"
 
 struct ha_move;
+struct ha_permits;
 
 // Settings of `drover host set`, as used (DESIGN.md section 5). Plain copy.
 struct ha_settings {
@@ -32,6 +33,7 @@ struct ha_settings {
     int64_t keep_source_s;     // -1: delete
     char move_networks[512];   // "10.0.1.0/24, 10.0.2.0/24" in order of preference
     char arbiter[SS_NAME_MAX]; // name of an SMB store, "" = none
+    enum az_auth auth;         // what moves to and from here are authorised by
     struct az_roles roles;
 };
 
@@ -77,6 +79,7 @@ struct ha {
     struct ha_vm *vms;
     struct ha_move *moves;
     struct ha_server *server;
+    struct ha_permits *permits;
 };
 
 // --- settings.c ---
@@ -89,6 +92,8 @@ int ha_settings_change(struct ha *ha, const struct db_setting *list, unsigned n,
                        struct drv_err *err);
 json_t *ha_settings_to_json(struct ha *ha, struct drv_err *err); // worker; key: canonical text
 void ha_settings_get(struct ha *ha, struct ha_settings *ret);    // any thread
+// What az_decide() goes by; borrows ha's name and the roles of *s.
+struct az_policy ha_policy(const struct ha *ha, const struct ha_settings *s);
 
 // --- store_settings.c: what `store set` keeps (worker threads) ---
 extern const struct drv_option ha_store_options[];

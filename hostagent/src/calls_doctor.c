@@ -70,8 +70,8 @@ static json_t *refusals(struct ha_ctx *ctx, enum az_action action)
         return json_array();
     ha_settings_get(ctx->ha, &s);
     struct az_actor who = {.user = &ctx->inner->id.az, .host = &ctx->peer->id.az};
-    struct az_policy policy = {
-        .fqdn = ctx->ha->fqdn, .receive = s.receive, .send = s.send, .roles = &s.roles};
+    struct az_policy policy = ha_policy(ctx->ha, &s);
+    policy.auth = AZ_AUTH_EITHER; // it is about the role: a permit is for a VM, and there is none
     az_decide(&policy, action, &who, &d);
     for (unsigned i = 0; i < d.n_refusals; i++) {
         if (!strcmp(d.refusals[i].id, "R01"))

@@ -13,17 +13,19 @@
 enum { ATTACH_POLL_MS = 100 };
 
 // May the caller move this VM from here? Fills the decision's text.
-static int authorise(struct ha_ctx *ctx, enum az_action action, char *decision, size_t size,
-                     struct drv_err *err)
+static int authorise(struct ha_ctx *ctx, const struct ha_move_request *rq, enum az_action action,
+                     char *decision, size_t size, struct drv_err *err)
 {
+    static const struct az_permit unread; // what it says, the destination alone knows
     struct ha_settings s;
     struct az_decision d;
     struct ha_peer *actor = ha_ctx_actor(ctx);
     ha_settings_get(ctx->ha, &s);
-    struct az_actor who = {
-        .local = ctx->via == HA_VIA_UNIX, .uid = ctx->uid, .user = actor ? &actor->id.az : NULL};
-    struct az_policy policy = {
-        .fqdn = ctx->ha->fqdn, .receive = s.receive, .send = s.send, .roles = &s.roles};
+    struct az_actor who = {.local = ctx->via == HA_VIA_UNIX,
+                           .uid = ctx->uid,
+                           .user = actor ? &actor->id.az : NULL,
+                           .permit = rq->permit[0] ? &unread : NULL};
+    struct az_policy policy = ha_policy(ctx->ha, &s);
     bool allowed = az_decide(&policy, action, &who, &d);
     snprintf(decision, size, "%s: %s", d.who, d.reason);
     return allowed ? 0 : az_decision_err(&d, err);
@@ -36,7 +38,7 @@ static json_t *check(struct ha_ctx *ctx, const struct ha_move_request *rq, enum 
                      struct drv_err *err)
 {
     char decision[1024];
-    if (authorise(ctx, action, decision, sizeof decision, err) < 0)
+    if (authorise(ctx, rq, action, decision, sizeof decision, err) < 0)
         return NULL;
     struct ha_vm *vm = ha_vm_lock(ctx->ha, rq->vm, "checking a move", err);
     if (!vm)
@@ -49,7 +51,11 @@ static json_t *check(struct ha_ctx *ctx, const struct ha_move_request *rq, enum 
 static json_t *move_check(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     struct ha_move_request rq;
-    return ha_move_request_parse(args, &rq, err) < 0 ? NULL : check(ctx, &rq, AZ_MOVE_CHECK, err);
+    json_t *ret = NULL;
+    if (ha_move_request_parse(args, &rq, err) == 0)
+        ret = check(ctx, &rq, AZ_MOVE_CHECK, err);
+    explicit_bzero(rq.permit, sizeof rq.permit);
+    return ret;
 }
 
 static json_t *storage_check(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
@@ -71,10 +77,11 @@ static json_t *prediction(const struct mv_plan *plan, const struct mv_facts *src
 
 // The destination's facts through a channel that proves the user; a failure on the way is a
 // finding.
-static bool ask_destination(struct ha_ctx *ctx, const struct mv_plan *plan, struct mv_facts *ret,
-                            int64_t *ret_skew_ms, struct drv_findings *f, struct drv_err *err)
+static bool ask_destination(struct ha_ctx *ctx, const struct mv_plan *plan, const char *permit,
+                            struct mv_facts *ret, int64_t *ret_skew_ms, struct drv_findings *f,
+                            struct drv_err *err)
 {
-    struct drv_client *c = ha_channel_open(ctx->ha, plan->to, ha_ctx_actor(ctx), err);
+    struct drv_client *c = ha_channel_open(ctx->ha, plan->to, ha_ctx_actor(ctx), permit, err);
     DRV_AUTO_JSON json_t *reply = NULL;
     int64_t before = drv_now_ms();
     if (c)
@@ -103,11 +110,12 @@ static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_m
     int64_t skew_ms = 0;
     json_t *ret = NULL;
     if (ha_move_plan(vm, rq, actor ? drv_gss_peer(actor->gss) : "", plan, err) < 0 ||
-        ha_facts(ctx->ha, plan, vm, actor, &facts[0], err) < 0)
+        ha_facts(ctx->ha, plan, vm, rq->permit[0] ? NULL : actor, &facts[0], err) < 0)
         return NULL;
+    facts[0].by_permit = rq->permit[0];
     bool storage = rq->storage_move;
     bool both = storage ? ha_facts(ctx->ha, plan, NULL, NULL, &facts[1], err) == 0
-                        : ask_destination(ctx, plan, &facts[1], &skew_ms, &f, err);
+                        : ask_destination(ctx, plan, rq->permit, &facts[1], &skew_ms, &f, err);
     if (both || err->code == DRV_OK) {
         char addr[64];
         struct drv_err why = DRV_ERR_INIT;
@@ -141,6 +149,7 @@ static json_t *start_locked(struct ha_ctx *ctx, struct ha_vm *vm, const struct h
     struct ha_move *m = ha_move_new(ctx->ha, plan, true);
     DRV_COPY(m->decision, decision);
     m->user = actor ? ha_peer_ref(actor) : NULL;
+    DRV_COPY(m->permit, rq->permit);
     m->vm = vm;
     if (ha_move_add(m, NULL, err) < 0)
         return NULL;
@@ -159,7 +168,7 @@ static json_t *start(struct ha_ctx *ctx, const struct ha_move_request *rq, const
 {
     char decision[1024];
     enum az_action action = rq->storage_move ? AZ_OPERATE : AZ_MOVE_OUT;
-    if (authorise(ctx, action, decision, sizeof decision, err) < 0) {
+    if (authorise(ctx, rq, action, decision, sizeof decision, err) < 0) {
         ha_audit(ctx, call, rq->vm, false, decision, NULL);
         return NULL;
     }
@@ -177,7 +186,11 @@ static json_t *start(struct ha_ctx *ctx, const struct ha_move_request *rq, const
 static json_t *move_start(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     struct ha_move_request rq;
-    return ha_move_request_parse(args, &rq, err) < 0 ? NULL : start(ctx, &rq, "move.start", err);
+    json_t *ret = NULL;
+    if (ha_move_request_parse(args, &rq, err) == 0)
+        ret = start(ctx, &rq, "move.start", err);
+    explicit_bzero(rq.permit, sizeof rq.permit);
+    return ret;
 }
 
 static json_t *storage_start(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)

@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Wire calls between agents, on a host channel: the destination's side of a move (docs/WIRE.md).
 //
-// `peer.facts` and the phase `reserve` need the user proven inside the channel; everything after
-// reserve is for moves that both journals know and needs the host alone.
+// `peer.facts` and the phase `reserve` need the user proven inside the channel, by delegation or by
+// a permit; everything after reserve is for moves that both journals know and needs the host alone.
 #include <stdlib.h>
 #include <string.h>
 
 #include "audit.h"
 #include "drover/log.h"
 #include "move.h"
+#include "permit.h"
 #include "request.h"
 #include "tables.h"
 
@@ -18,6 +19,11 @@ static int authorise(struct ha_ctx *ctx, const struct mv_plan *plan, enum az_act
 {
     struct ha_settings s;
     struct az_decision d;
+    struct az_permit permit;
+    // The reservation spends it, however it ends.
+    int by_permit = ha_permit_use(ctx, action == AZ_MOVE_IN, &permit, err);
+    if (by_permit < 0)
+        return drv_copy(decision, size, err->msg), -1;
     if (strcmp(plan->from, ctx->peer->id.host) != 0 || strcmp(plan->to, ctx->ha->fqdn) != 0) {
         snprintf(decision, size, "a plan from %.100s to %.100s came over %.100s's channel",
                  plan->from, plan->to, ctx->peer->id.host);
@@ -26,11 +32,16 @@ static int authorise(struct ha_ctx *ctx, const struct mv_plan *plan, enum az_act
     }
     ha_settings_get(ctx->ha, &s);
     struct az_actor who = {.user = ctx->inner ? &ctx->inner->id.az : NULL,
-                           .host = &ctx->peer->id.az};
-    struct az_policy policy = {
-        .fqdn = ctx->ha->fqdn, .receive = s.receive, .send = s.send, .roles = &s.roles};
+                           .host = &ctx->peer->id.az,
+                           .host_fqdn = ctx->peer->id.host,
+                           .permit = by_permit ? &permit : NULL,
+                           .vm_uuid = plan->def.uuid,
+                           .vm_name = plan->def.name};
+    struct az_policy policy = ha_policy(ctx->ha, &s);
     bool allowed = az_decide(&policy, action, &who, &d);
     snprintf(decision, size, "%s: %s", d.who, d.reason);
+    if (!allowed && by_permit)
+        ha_permit_burn(ctx);
     return allowed ? 0 : az_decision_err(&d, err);
 }
 

@@ -40,7 +40,7 @@ static const char *purpose_of(const struct ha_doctor *d)
 
 static json_t *ask(struct visit *v, struct ha_peer *user, struct drv_err *err)
 {
-    struct drv_client *c = ha_channel_open(v->d->ha, v->peer, user, err);
+    struct drv_client *c = ha_channel_open(v->d->ha, v->peer, user, NULL, err);
     json_t *reply =
         c ? drv_client_call(c, "peer.host", json_pack("{s:s}", "purpose", purpose_of(v->d)),
                             CALL_MS, err)

@@ -25,6 +25,14 @@ struct ha_move *ha_move_find(struct ha *ha, const char *id)
     return NULL;
 }
 
+// Nothing secret outlives a move.
+static void wipe(struct ha_move *m)
+{
+    explicit_bzero(m->memory_key, sizeof m->memory_key);
+    explicit_bzero(m->disk_key, sizeof m->disk_key);
+    explicit_bzero(m->permit, sizeof m->permit);
+}
+
 void ha_move_free(struct ha_move *m)
 {
     mv_job_free(m->job);
@@ -34,8 +42,7 @@ void ha_move_free(struct ha_move *m)
     ha_peer_unref(m->user);
     ha_peer_unref(m->channel_peer);
     drv_client_free(m->channel);
-    explicit_bzero(m->memory_key, sizeof m->memory_key);
-    explicit_bzero(m->disk_key, sizeof m->disk_key);
+    wipe(m);
     pthread_mutex_destroy(&m->step);
     free(m);
 }
@@ -217,8 +224,7 @@ void ha_move_over(struct ha_move *m, json_t *result)
 {
     struct show_call c = {m, result};
     ha_vm_unlock(DRV_TAKE(m->vm));
-    explicit_bzero(m->memory_key, sizeof m->memory_key);
-    explicit_bzero(m->disk_key, sizeof m->disk_key);
+    wipe(m);
     drv_loop_call(m->ha->loop, over_on_loop, &c);
 }
 
@@ -279,7 +285,7 @@ void ha_move_main(void *arg)
             F_STR("to", m->plan.to), F_STR("user", m->plan.user));
     bool storage = mv_plan_is_storage(&m->plan);
     if (!storage)
-        m->channel = ha_channel_open(m->ha, m->plan.to, m->user, &err);
+        m->channel = ha_channel_open(m->ha, m->plan.to, m->user, m->permit, &err);
     if (storage)
         result = mv_job_run(m->job, &err);
     else if (m->channel && ha_move_keys(m, drv_client_gss(m->channel), &err) == 0)

@@ -10,6 +10,7 @@
 #include "drover/client.h"
 #include "drover/delegation.h"
 #include "drover/mover.h"
+#include "drover/permit.h"
 
 enum { HA_KEY_BYTES = 32 };
 
@@ -29,6 +30,7 @@ struct ha_move {
     // Procedure's own (source: the move's thread; destination: one peer call at a time).
     struct ha_vm *vm;             // locked while the move lasts
     struct ha_peer *user;         // source: whose ticket authorises it; dropped after reserve
+    char permit[DRV_PERMIT_LEN];  // source: in place of that ticket; wiped after reserve
     struct drv_client *channel;   // source
     struct ha_peer *channel_peer; // destination: the host channel it was reserved on (loop thread)
     uint8_t memory_key[HA_KEY_BYTES], disk_key[HA_KEY_BYTES];
@@ -102,6 +104,7 @@ struct ha_move_request {
     uint64_t bandwidth_bps;
     int64_t keep_source_s;
     bool keep_source_set;
+    char permit[DRV_PERMIT_LEN]; // "" = the source acts for the user; the parser's caller wipes it
 };
 int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err);
 int ha_storage_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err);
@@ -117,9 +120,11 @@ int ha_move_plan(struct ha_vm *vm, const struct ha_move_request *rq, const char 
                  struct mv_plan *ret, struct drv_err *err);
 
 // --- move_channel.c ---
-// Open the host channel to `to` and prove the user inside it. Errors carry K, D, A or R ids.
+// Open the host channel to `to` and prove the user inside it: by the permit, if that is neither
+// NULL nor "", else by delegation, which is then not even tried. Both NULL: this host alone. Errors
+// carry K, D, A or R ids.
 struct drv_client *ha_channel_open(struct ha *ha, const char *to, struct ha_peer *user,
-                                   struct drv_err *err);
+                                   const char *permit, struct drv_err *err);
 
 // --- move_facts.c ---
 // Facts of this host about a plan. vm: the VM at the source, NULL at the destination. user: asked

@@ -9,11 +9,14 @@ int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struc
 {
     const char *vm, *to, *storage = "";
     json_int_t blackout = 0, bandwidth = 0, keep = 0;
-    json_t *disks = NULL, *network = NULL, *keep_j = NULL;
+    json_t *disks = NULL, *network = NULL, *keep_j = NULL, *permit = NULL;
     memset(ret, 0, sizeof *ret);
-    if (ha_args(args, err, "{s:s, s:s, s?s, s?o, s?o, s?I, s?I, s?o}", "vm", &vm, "to", &to,
+    if (ha_args(args, err, "{s:s, s:s, s?s, s?o, s?o, s?I, s?I, s?o, s?o}", "vm", &vm, "to", &to,
                 "storage", &storage, "disks", &disks, "network", &network, "max_blackout_ms",
-                &blackout, "bandwidth_bps", &bandwidth, "keep_source_s", &keep_j) < 0)
+                &blackout, "bandwidth_bps", &bandwidth, "keep_source_s", &keep_j, "permit",
+                &permit) < 0)
+        return -1;
+    if (permit && drv_permit_take(permit, ret->permit, err) < 0)
         return -1;
     if (keep_j && !json_is_integer(keep_j))
         return drv_err(err, DRV_EINVAL, "keep_source_s must be a whole number of seconds");
@@ -39,8 +42,10 @@ int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struc
 int ha_storage_request_parse(const json_t *args, struct ha_move_request *ret, struct drv_err *err)
 {
     DRV_AUTO_JSON json_t *all = json_copy((json_t *)args);
-    if (json_object_get(all, "to") || json_object_get(all, "network"))
-        return drv_err(err, DRV_EINVAL, "a storage move has neither \"to\" nor \"network\"");
+    if (json_object_get(all, "to") || json_object_get(all, "network") ||
+        json_object_get(all, "permit"))
+        return drv_err(err, DRV_EINVAL,
+                       "a storage move has neither \"to\" nor \"network\" nor \"permit\"");
     json_object_set_new(all, "to", json_string("."));
     if (ha_move_request_parse(all, ret, err) < 0)
         return -1;

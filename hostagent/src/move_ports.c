@@ -55,7 +55,7 @@ static int refuse(void *ctx, struct drv_err *err)
 static int need_channel(struct ha_move *m, struct drv_err *err)
 {
     if (!m->channel)
-        m->channel = ha_channel_open(m->ha, m->plan.to, NULL, err);
+        m->channel = ha_channel_open(m->ha, m->plan.to, NULL, NULL, err);
     return m->channel ? 0 : -1;
 }
 
@@ -97,7 +97,7 @@ static int peer_status(void *ctx, char *ret_word, size_t size, struct drv_err *e
     DRV_AUTO_JSON json_t *reply = m->channel ? ask_status(m, &first) : NULL;
     if (!reply) { // the old channel is gone: this host alone asks on a new one
         drv_client_free(m->channel);
-        m->channel = ha_channel_open(m->ha, m->plan.to, NULL, err);
+        m->channel = ha_channel_open(m->ha, m->plan.to, NULL, NULL, err);
         reply = m->channel ? ask_status(m, err) : NULL;
     }
     const char *word = json_string_value(json_object_get(reply, "state"));
@@ -111,7 +111,10 @@ static int peer_status(void *ctx, char *ret_word, size_t size, struct drv_err *e
 static int host_facts(void *ctx, bool source, struct mv_facts *ret, struct drv_err *err)
 {
     struct ha_move *m = ctx;
-    return ha_facts(m->ha, &m->plan, source ? m->vm : NULL, m->user, ret, err);
+    bool by_permit = m->permit[0]; // then nobody acts as the user at the stores
+    int rc = ha_facts(m->ha, &m->plan, source ? m->vm : NULL, by_permit ? NULL : m->user, ret, err);
+    ret->by_permit = by_permit;
+    return rc;
 }
 
 static int host_reach(void *ctx, const char *addr, struct drv_err *err)
@@ -202,6 +205,7 @@ static int reserve(void *ctx, struct drv_err *err)
     if (c.rc < 0 || (!m->journalled && journal_row(m, err) < 0))
         return -1;
     ha_peer_unref(DRV_TAKE(m->user)); // authorised: from here the host channel counts alone
+    explicit_bzero(m->permit, sizeof m->permit);
     return 0;
 }
 

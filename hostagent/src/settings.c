@@ -76,8 +76,12 @@ const struct drv_option ha_setting_options[] = {
     {"roles", DRV_OPT_STRING, 0, 1000, "", NULL, NULL, true,
      "Groups that may do something: admin=GROUP,operator=GROUP,viewer=GROUP,hosts=GROUP.",
      check_roles},
-    {"auth", DRV_OPT_ENUM, 0, 0, "kerberos", NULL, "kerberos", true,
-     "How people and hosts prove who they are.", NULL},
+    {"auth", DRV_OPT_ENUM, 0, 0, "either", NULL, "permit|delegation|either", true,
+     "What moves are authorised by: delegation (the source acts for the user), or a permit that "
+     "the "
+     "user gets from the destination. At the destination: what it accepts; at the source: what it "
+     "offers.",
+     NULL},
     {0},
 };
 
@@ -109,6 +113,8 @@ static int from_conf(const struct drv_conf *c, struct ha_settings *s, struct drv
     DRV_COPY(s->arbiter, drv_conf_str(c, "arbiter"));
     if (parse_ports(drv_conf_str(c, "data_ports"), s, err) < 0)
         return -1;
+    if (az_auth_from_name(drv_conf_str(c, "auth"), &s->auth) < 0)
+        return drv_err(err, DRV_EINTERNAL, "auth=%s has no meaning", drv_conf_str(c, "auth"));
     return az_roles_parse(drv_conf_str(c, "roles"), &s->roles, err);
 }
 
@@ -191,4 +197,13 @@ static void copy_out(void *arg)
 void ha_settings_get(struct ha *ha, struct ha_settings *ret)
 {
     drv_loop_call(ha->loop, copy_out, &(struct swap){ha, ret});
+}
+
+struct az_policy ha_policy(const struct ha *ha, const struct ha_settings *s)
+{
+    return (struct az_policy){.fqdn = ha->fqdn,
+                              .receive = s->receive,
+                              .send = s->send,
+                              .auth = s->auth,
+                              .roles = &s->roles};
 }

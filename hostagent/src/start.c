@@ -15,6 +15,7 @@
 #include "machine.h"
 #include "move.h"
 #include "peers.h"
+#include "permit.h"
 #include "tables.h"
 
 // A move that is cancelled needs a while to bring everything back.
@@ -22,9 +23,9 @@ enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000, STOP_MOVES_MS = 30000 };
 
 // --- one table of calls ---
 
-static const struct ha_call *const tables[] = {ha_calls_host,  ha_calls_store, ha_calls_vm,
-                                               ha_calls_move,  ha_calls_peer,  ha_calls_audit,
-                                               ha_calls_doctor};
+static const struct ha_call *const tables[] = {ha_calls_host,   ha_calls_store, ha_calls_vm,
+                                               ha_calls_move,   ha_calls_peer,  ha_calls_audit,
+                                               ha_calls_doctor, ha_calls_permit};
 
 static struct ha_call *all_calls(void)
 {
@@ -103,12 +104,19 @@ static void attach(void *arg)
         drv_log_err(LOG_ERR, "agent.attach", &err);
 }
 
+// A host channel has ended, and with it what hangs on it (loop thread).
+static void channel_closed(struct ha *ha, const struct ha_peer *peer)
+{
+    ha_permits_closed(ha->permits, peer);
+    ha_moves_channel_closed(ha, peer);
+}
+
 static int start(struct agent *a, struct drv_err *err)
 {
     static const struct ha_server_ops ops = {.credential = ha_credential,
                                              .classify = ha_classify,
                                              .refused = ha_audit_refused,
-                                             .closed = ha_moves_channel_closed};
+                                             .closed = channel_closed};
     struct ha *ha = &a->ha;
     if (ha_machine_init(ha, err) < 0 || (a->lock_fd = ha_machine_lock(ha, err)) < 0 ||
         open_database(ha, err) < 0 || probe(ha, err) < 0)
@@ -118,6 +126,7 @@ static int start(struct agent *a, struct drv_err *err)
     if (!ha->loop || ha_settings_load(ha, err) < 0 || ha_vms_load(ha, err) < 0 ||
         ha_moves_load(ha, err) < 0)
         return -1;
+    ha->permits = ha_permits_new(ha->fqdn, drv_now_ms);
     a->calls = all_calls();
     ha->server = ha_server_new(ha, ha->loop, &ops, a->calls, ha->fqdn);
     if (listen_all(ha, err) < 0)
@@ -176,6 +185,7 @@ void ha_free(struct ha *ha)
         _exit(EXIT_SUCCESS);
     ha_server_free(ha->server);
     ha_moves_free(ha);
+    ha_permits_free(ha->permits);
     for (struct ha_vm *vm = ha->vms; vm;) {
         struct ha_vm *next = vm->next;
         ha_qemu_free(vm->run.qemu); // closes its monitor; the guest runs on

@@ -33,7 +33,7 @@ static void name_on_loop(void *arg)
 static int ask(struct ha *ha, const char *host, const char *uuid, enum ha_word *ret,
                struct drv_err *why)
 {
-    struct drv_client *c = ha_channel_open(ha, host, NULL, why);
+    struct drv_client *c = ha_channel_open(ha, host, NULL, NULL, why);
     DRV_AUTO_JSON json_t *reply =
         c ? drv_client_call(c, "peer.vm_state", json_pack("{s:s}", "uuid", uuid), ASK_TIMEOUT_MS,
                             why)

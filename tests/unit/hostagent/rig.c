@@ -2,6 +2,8 @@
 // See rig.h.
 #include "rig.h"
 
+#include "permit.h"
+
 #include <ftw.h>
 #include <krb5.h>
 #include <stdlib.h>
@@ -47,6 +49,7 @@ int rig_setup(void **state)
         return -1;
     sem_wait(&r->loop_ready);
     must(ha_settings_load(ha, &err), &err);
+    ha->permits = ha_permits_new(ha->fqdn, drv_now_ms);
     return 0;
 }
 
@@ -66,6 +69,7 @@ int rig_teardown(void **state)
         next = vm->next;
         free(vm);
     }
+    ha_permits_free(r->ha.permits);
     db_close(r->ha.db);
     drv_conf_free(r->ha.conf);
     sem_destroy(&r->loop_ready);

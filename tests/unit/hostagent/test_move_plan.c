@@ -63,6 +63,30 @@ static void a_request_keeps_what_it_says_and_knows_what_it_does_not_say(void **s
     assert_string_equal(rq.storage, "fast");
 }
 
+static void a_permit_is_taken_out_of_the_request(void **state)
+{
+    (void)state;
+    static const char permit[] = "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=";
+    static const char *const bad[] = {"''", "'MDEyMzQ1'", "44", "null",
+                                      "'MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=='"};
+    struct ha_move_request rq;
+    struct drv_err err = DRV_ERR_INIT;
+    DRV_AUTO_JSON json_t *args =
+        json_pack("{s:s, s:s, s:s}", "vm", "web", "to", "hv2", "permit", permit);
+    assert_int_equal(ha_move_request_parse(args, &rq, &err), 0);
+    assert_string_equal(rq.permit, permit);
+    for (size_t i = 0; i < sizeof permit - 1; i++) // nothing of it stays there
+        assert_int_equal(json_string_value(json_object_get(args, "permit"))[i], 0);
+    for (size_t i = 0; i < DRV_ARRAY_LEN(bad); i++) {
+        DRV_AUTO_FREE char *text = drv_xasprintf("{'vm':'web','to':'hv2','permit':%s}", bad[i]);
+        DRV_AUTO_JSON json_t *wrong = rig_json(text);
+        drv_err_clear(&err);
+        assert_int_equal(ha_move_request_parse(wrong, &rq, &err), -1);
+        assert_int_equal(err.code, DRV_EINVAL);
+        assert_non_null(strstr(err.msg, "permit"));
+    }
+}
+
 static void a_storage_request_names_stores_and_no_host(void **state)
 {
     (void)state;
@@ -74,6 +98,7 @@ static void a_storage_request_names_stores_and_no_host(void **state)
         {"{'vm':'web'}", "which store"},
         {"{'vm':'web','to':'hv2','storage':'fast'}", "neither"},
         {"{'vm':'web','network':{'a':'b'},'storage':'fast'}", "neither"},
+        {"{'vm':'web','permit':'x','storage':'fast'}", "neither"},
         {"{'storage':'fast'}", "vm"},
         {"{'vm':'web','storage':'fast','pace':1}", "pace"},
     };
@@ -259,6 +284,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bad_requests_are_refused_by_name),
         cmocka_unit_test(a_request_keeps_what_it_says_and_knows_what_it_does_not_say),
+        cmocka_unit_test(a_permit_is_taken_out_of_the_request),
         cmocka_unit_test(a_storage_request_names_stores_and_no_host),
         cmocka_unit_test(a_short_name_is_completed_by_the_hosts_own_domain),
         cmocka_unit_test(a_disk_goes_where_it_is_told_and_stays_where_both_hosts_see_it),

@@ -30,6 +30,7 @@ static void a_new_host_neither_sends_nor_receives_and_encrypts(void **state)
     assert_int_equal(s.data_port_last, 4599);
     assert_int_equal(s.keep_source_s, -1); // deleted after a move
     assert_string_equal(s.arbiter, "");
+    assert_int_equal(s.auth, AZ_AUTH_EITHER);
     assert_string_equal(s.move_networks, "");
 }
 
@@ -59,6 +60,7 @@ static void bad_values_are_refused_and_change_nothing(void **state)
         {"keep_source", "-1", "keep_source"},
         {"keep_source", "400d", "keep_source"},
         {"auth", "password", "auth"},
+        {"auth", "kerberos", "auth"}, // what it was once
     };
     struct rig *r = *state;
     for (size_t i = 0; i < DRV_ARRAY_LEN(cases); i++) {
@@ -82,12 +84,14 @@ static void a_change_is_used_at_once_and_kept(void **state)
     assert_int_equal(change(r, "data_ports", "5000-5003", &err), 0);
     assert_int_equal(change(r, "keep_source", "2h", &err), 0);
     assert_int_equal(change(r, "bandwidth", "10M", &err), 0);
+    assert_int_equal(change(r, "auth", "permit", &err), 0);
     assert_int_equal(change(r, "roles", "admin=S-1-5-32-544,hosts=VM Hosts", &err), 0);
     struct ha_settings s = now(r);
     assert_true(s.receive);
     assert_int_equal(s.data_port_first, 5000);
     assert_int_equal(s.data_port_last, 5003);
     assert_int_equal(s.keep_source_s, 7200);
+    assert_int_equal(s.auth, AZ_AUTH_PERMIT);
     assert_int_equal(s.bandwidth_bps, 10 << 20);
     assert_int_equal(s.roles.n, 2);
     memset(&r->ha.settings, 0, sizeof r->ha.settings); // as after a restart
