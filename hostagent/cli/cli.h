@@ -8,6 +8,7 @@
 #include "drover/client.h"
 #include "drover/err.h"
 #include "drover/finding.h"
+#include "drover/permit.h"
 #include "drover/util.h"
 #include <argp.h>
 #include <stdbool.h>
@@ -67,6 +68,9 @@ struct cli {
     struct drv_client *client; // made by the first call
     bool no_ticket;            // local socket without a Kerberos identity
     int status;                // exit status of the call that failed last
+    // Where permits come from; NULL = drv_permit_get. Tests have no domain.
+    int (*get_permit)(const struct drv_permit_request *rq, char ret[DRV_PERMIT_LEN],
+                      struct drv_err *err);
 };
 
 // Parse argv, run the verb, return the exit status. May exit() inside argp (--help, bad options).
@@ -193,13 +197,27 @@ int cli_delegation_carry_out(struct cli *c, struct dg_ldap *l, const struct dg_w
 json_t *cli_create_args(struct cli *c, const struct cli_args *a);
 json_t *cli_move_args(struct cli *c, const struct cli_args *a);
 json_t *cli_storage_args(struct cli *c, const struct cli_args *a);
-// Follow a move to its end (cli_jobs.c). *ret_result (NULL allowed): the result object, NULL when
-// it could not be had. Returns the exit status; the result has been printed.
-int cli_follow(struct cli *c, const char *move, json_t **ret_result);
+// Follow a move to its end (cli_jobs.c). Returns the result object, not printed; NULL when it could
+// not be had: the error has been printed and c->status set.
+json_t *cli_follow(struct cli *c, const char *move);
+void cli_put_result(const struct cli *c, const json_t *result);
 // Exit status of a result object.
 int cli_result_exit(const json_t *result);
 // The error of a result object. False when it has none.
 bool cli_result_error(const json_t *result, struct drv_err *ret, const char **ret_phase);
+
+// ---- permits (cli_permit.c) ----
+
+// Get a permit from the destination that args (of move.check or move.start) name, and put it there,
+// in place of one that was used. -1: err says why not.
+int cli_permit_add(struct cli *c, json_t *args, bool for_move, struct drv_err *err);
+// Was the call refused for want of delegation? Then the same, and say so in a line. False: it was
+// not, or the destination gives none (*ret_err tells why): what `why` says stands.
+bool cli_permit_instead(struct cli *c, json_t *args, bool for_move, const struct drv_err *why,
+                        struct drv_err *ret_err);
+// args' permit has been sent: nothing of it stays.
+void cli_permit_drop(json_t *args);
+
 // What Ctrl-C says from now on: that the move (NULL: not yet known) goes on, and how to follow it.
 void cli_detach_on_signals(const struct cli *c, const char *move);
 

@@ -213,7 +213,7 @@ static void put_not_done(const struct cli *c, const char *state, const json_t *r
                 state);
 }
 
-static void put_result(const struct cli *c, const json_t *r)
+void cli_put_result(const struct cli *c, const json_t *r)
 {
     struct drv_err err;
     const char *phase, *state = json_string_value(json_object_get(r, "state"));
@@ -297,7 +297,7 @@ static json_t *attach(struct cli *c, struct follow *f, struct drv_err *err)
     }
 }
 
-int cli_follow(struct cli *c, const char *move, json_t **ret_result)
+json_t *cli_follow(struct cli *c, const char *move)
 {
     struct follow f = {.move = move};
     struct drv_err err = DRV_ERR_INIT;
@@ -309,18 +309,11 @@ int cli_follow(struct cli *c, const char *move, json_t **ret_result)
     json_t *result = attach(c, &f, &err);
     progress_end(&f.progress);
     if (!result) {
-        int status = cli_error(c, &err);
-        if (!f.lost)
-            return status;
-        on_signal(0); // nobody here knows how it ends: the same as detaching
+        c->status = cli_error(c, &err);
+        if (f.lost)
+            on_signal(0); // nobody here knows how it ends: the same as detaching
     }
-    put_result(c, result);
-    int status = cli_result_exit(result);
-    if (ret_result)
-        *ret_result = result;
-    else
-        json_decref(result);
-    return status;
+    return result;
 }
 
 int cli_attach(struct cli *c, const struct cli_args *a)
@@ -331,5 +324,9 @@ int cli_attach(struct cli *c, const struct cli_args *a)
         return cli_error(c, &err);
     if (whole_id(c, a->pos[0], id))
         return c->status;
-    return cli_follow(c, id, NULL);
+    DRV_AUTO_JSON json_t *result = cli_follow(c, id);
+    if (!result)
+        return c->status;
+    cli_put_result(c, result);
+    return cli_result_exit(result);
 }

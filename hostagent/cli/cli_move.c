@@ -13,6 +13,8 @@ enum {
     KEY_BLACKOUT,
     KEY_KEEP,
     KEY_DETACH,
+    KEY_PERMIT,
+    KEY_NO_PERMIT,
     KEY_DRY_RUN = 'n',
 };
 
@@ -37,9 +39,15 @@ enum {
          0,                                                                                        \
          "The longest pause of the guest (default: the host's setting)",                           \
          0},                                                                                       \
+        {"keep-source",                                                                            \
+         KEY_KEEP,                                                                                 \
+         "TIME",                                                                                   \
+         OPTION_ARG_OPTIONAL,                                                                      \
+         "Keep carried disks' source images, renamed, for so long (default 7d)",                   \
+         0},                                                                                       \
+        {"permit", KEY_PERMIT, NULL, 0, "Move with a permit of the destination", 0},               \
     {                                                                                              \
-        "keep-source", KEY_KEEP, "TIME", OPTION_ARG_OPTIONAL,                                      \
-            "Keep carried disks' source images, renamed, for so long (default 7d)", 0              \
+        "no-permit", KEY_NO_PERMIT, NULL, 0, "Ask for no permit when delegation is missing", 0     \
     }
 
 const struct argp_option cli_check_options[] = {WHERE_OPTIONS, {0}};
@@ -196,88 +204,212 @@ static void put_prediction(const struct cli *c, const json_t *reply)
         cli_say(c, "Expected pause: about %s.", cli_fmt_ms((double)member(p, "blackout_ms")).s);
 }
 
-// args is stolen.
-static int run_check(struct cli *c, const struct calls *calls, json_t *args)
+// ---- calls, and the same again with a permit ----
+
+// When to ask the destination for a permit.
+enum permits { PERMIT_IF_NEEDED, PERMIT_ALWAYS, PERMIT_NEVER };
+
+// -1: usage error printed.
+static int permits_wanted(struct cli *c, const struct cli_args *a, enum permits *ret)
 {
-    DRV_AUTO_JSON json_t *reply = cli_call(c, calls->check, args, CLI_LONG_MS);
-    if (!reply)
-        return c->status;
-    int status = cli_put_findings(c, reply);
+    bool yes = cli_opt(a, KEY_PERMIT), no = cli_opt(a, KEY_NO_PERMIT);
+    if (yes && no) {
+        cli_usage(c, "--permit and --no-permit exclude each other");
+        return -1;
+    }
+    *ret = yes ? PERMIT_ALWAYS : no ? PERMIT_NEVER : PERMIT_IF_NEEDED;
+    return 0;
+}
+
+// How a check or a move went, before anything of it has been printed.
+struct attempt {
+    json_t *reply;      // of a check: findings; of a move: its result. NULL: neither
+    struct drv_err err; // why the call failed; DRV_OK with a reply, or when all has been printed
+    struct drv_err why; // the refusal that a permit may help with; DRV_OK = none
+    bool by_permit;
+};
+
+static void attempt_done(struct attempt *t)
+{
+    json_decref(t->reply);
+}
+#define AUTO_ATTEMPT DRV_CLEANUP(attempt_done)
+
+static void call_check(struct cli *c, const struct calls *calls, json_t *args, struct attempt *ret)
+{
+    struct drv_findings list = {0};
+    ret->reply = cli_try(c, calls->check, json_incref(args), CLI_LONG_MS, &ret->err);
+    ret->why = ret->err;
+    drv_findings_from_json(json_object_get(ret->reply, "findings"), &list, NULL);
+    for (unsigned i = 0; i < list.n && ret->why.code == DRV_OK; i++) {
+        const struct drv_finding *f = &list.list[i];
+        if (f->severity != DRV_SEV_ERROR || !drv_permit_helps(f->id))
+            continue;
+        drv_err(&ret->why, DRV_EDENIED, "%s", f->text);
+        drv_err_id(&ret->why, f->id);
+    }
+    drv_findings_done(&list);
+}
+
+static int show_check(struct cli *c, const struct attempt *t)
+{
+    if (!t->reply)
+        return cli_error(c, &t->err);
+    int status = cli_put_findings(c, t->reply);
     if (status == DRV_EXIT_OK)
-        put_prediction(c, reply);
+        put_prediction(c, t->reply);
+    return status;
+}
+
+static bool refused_by_preflight(const json_t *result, struct drv_err *ret)
+{
+    struct drv_err err;
+    const char *phase;
+    if (!cli_result_error(result, &err, &phase) || !err.id[0] ||
+        (*phase && strcmp(phase, "check") != 0))
+        return false;
+    *ret = err;
+    return true;
+}
+
+static void call_move(struct cli *c, const struct calls *calls, json_t *args, struct attempt *ret)
+{
+    DRV_AUTO_JSON json_t *started =
+        cli_try(c, calls->start, json_incref(args), CLI_LONG_MS, &ret->err);
+    const char *move = json_string_value(json_object_get(started, "move"));
+    if (started && !move)
+        drv_err(&ret->err, DRV_EPEER, "the agent did not say which move it began");
+    ret->why = ret->err;
+    if (!move)
+        return;
+    ret->reply = cli_follow(c, move);
+    refused_by_preflight(ret->reply, &ret->why);
+}
+
+// A move that was turned away names one cause; preflight names them all. The status of the list
+// counts if it has errors.
+static int explain(struct cli *c, const struct calls *calls, json_t *args,
+                   const struct attempt *move, int status)
+{
+    struct drv_err none = DRV_ERR_INIT;
+    AUTO_ATTEMPT struct attempt t = {0};
+    if (c->json || !move->why.id[0] || !c->client ||
+        (move->by_permit && cli_permit_add(c, args, false, &none) < 0))
+        return status;
+    call_check(c, calls, args, &t);
+    cli_permit_drop(args);
+    if (!json_array_size(json_object_get(t.reply, "findings")))
+        return status;
+    int listed = cli_put_findings(c, t.reply);
+    return listed ? listed : status;
+}
+
+static int show_move(struct cli *c, const struct attempt *t)
+{
+    if (t->err.code != DRV_OK)
+        return cli_error(c, &t->err);
+    if (!t->reply)
+        return c->status;
+    cli_put_result(c, t->reply);
+    return cli_result_exit(t->reply);
+}
+
+// What check and move have in common: how it is called, and how its outcome is shown.
+struct kind {
+    bool is_move;
+    void (*call)(struct cli *c, const struct calls *calls, json_t *args, struct attempt *ret);
+    int (*show)(struct cli *c, const struct attempt *t);
+};
+static const struct kind a_check = {false, call_check, show_check};
+static const struct kind a_move = {true, call_move, show_move};
+
+// Delegation first; with a permit when that was refused for want of delegation. *ret: the attempt
+// that counts; it has been shown. Returns the exit status.
+static int run_call(struct cli *c, const struct kind *kind, const struct calls *calls, json_t *args,
+                    enum permits permits, struct attempt *ret)
+{
+    AUTO_ATTEMPT struct attempt first = {0};
+    struct drv_err err = DRV_ERR_INIT;
+    ret->by_permit = permits == PERMIT_ALWAYS;
+    if (ret->by_permit && cli_permit_add(c, args, kind->is_move, &err) < 0)
+        return cli_error(c, &err);
+    kind->call(c, calls, args, ret);
+    if (permits == PERMIT_IF_NEEDED &&
+        cli_permit_instead(c, args, kind->is_move, &ret->why, &err)) {
+        first = *ret;
+        *ret = (struct attempt){.by_permit = true};
+        kind->call(c, calls, args, ret);
+        // The source takes no permits: then the cause is what was wrong before.
+        if (!strcmp(ret->why.id, "D16"))
+            kind->show(c, &first);
+    }
+    cli_permit_drop(args);
+    int status = kind->show(c, ret);
+    if (err.code != DRV_OK) { // and why a permit is no way out
+        drv_err_prefix(&err, "a permit instead");
+        cli_error(c, &err);
+    }
     return status;
 }
 
 int cli_check(struct cli *c, const struct cli_args *a)
 {
-    json_t *args = cli_move_args(c, a);
-    return args ? run_check(c, &move_calls, args) : DRV_EXIT_USAGE;
+    enum permits permits;
+    AUTO_ATTEMPT struct attempt t = {0};
+    DRV_AUTO_JSON json_t *args = cli_move_args(c, a);
+    if (!args || permits_wanted(c, a, &permits))
+        return DRV_EXIT_USAGE;
+    return run_call(c, &a_check, &move_calls, args, permits, &t);
 }
 
-// A move that was turned away names one cause; preflight names them all. The status of the list
-// counts if it has errors.
-static int explain(struct cli *c, const struct calls *calls, json_t *args, int status)
+// Begin a move and leave it. What the agent refuses at once is answered with a permit, too; what
+// its preflight finds is not waited for.
+static void call_detached(struct cli *c, const struct calls *calls, json_t *args,
+                          struct attempt *ret)
 {
-    struct drv_err err = DRV_ERR_INIT;
-    if (c->json)
-        return status;
-    DRV_AUTO_JSON json_t *reply = cli_try(c, calls->check, json_incref(args), CLI_LONG_MS, &err);
-    if (!reply || !json_array_size(json_object_get(reply, "findings")))
-        return status;
-    int listed = cli_put_findings(c, reply);
-    return listed ? listed : status;
+    ret->reply = cli_try(c, calls->start, json_incref(args), CLI_LONG_MS, &ret->err);
+    if (ret->reply && !json_is_string(json_object_get(ret->reply, "move")))
+        drv_err(&ret->err, DRV_EPEER, "the agent did not say which move it began");
+    ret->why = ret->err;
 }
 
-static bool refused_by_preflight(const json_t *result)
+static int show_detached(struct cli *c, const struct attempt *t)
 {
-    struct drv_err err;
-    const char *phase;
-    return cli_result_error(result, &err, &phase) && err.id[0] &&
-           (!*phase || !strcmp(phase, "check"));
+    if (t->err.code != DRV_OK)
+        return cli_error(c, &t->err);
+    if (c->json) {
+        json_object_set_new(t->reply, "event", json_string("started"));
+        cli_put_json(t->reply);
+    } else {
+        puts(json_string_value(json_object_get(t->reply, "move")));
+    }
+    return DRV_EXIT_OK;
 }
+static const struct kind a_detached_move = {true, call_detached, show_detached};
 
 static int run_move(struct cli *c, const struct cli_args *a, const struct calls *calls,
-                    json_t *args)
+                    json_t *args, enum permits permits)
 {
-    struct drv_err err = DRV_ERR_INIT;
+    AUTO_ATTEMPT struct attempt t = {0};
     if (cli_opt(a, KEY_DRY_RUN))
-        return run_check(c, calls, json_incref(args));
+        return run_call(c, &a_check, calls, args, permits, &t);
     cli_detach_on_signals(c, NULL);
-    DRV_AUTO_JSON json_t *started = cli_try(c, calls->start, json_incref(args), CLI_LONG_MS, &err);
-    if (!started) {
-        int status = cli_error(c, &err);
-        return err.id[0] && c->client ? explain(c, calls, args, status) : status;
-    }
-    const char *move = json_string_value(json_object_get(started, "move"));
-    if (!move) {
-        drv_err(&err, DRV_EPEER, "the agent did not say which move it began");
-        return cli_error(c, &err);
-    }
-    if (cli_opt(a, KEY_DETACH)) {
-        if (c->json) {
-            json_object_set_new(started, "event", json_string("started"));
-            cli_put_json(started);
-        } else {
-            puts(move);
-        }
-        return DRV_EXIT_OK;
-    }
-    json_t *result = NULL;
-    int status = cli_follow(c, move, &result);
-    if (result && refused_by_preflight(result))
-        status = explain(c, calls, args, status);
-    json_decref(result);
-    return status;
+    int status =
+        run_call(c, cli_opt(a, KEY_DETACH) ? &a_detached_move : &a_move, calls, args, permits, &t);
+    return explain(c, calls, args, &t, status);
 }
 
 int cli_move(struct cli *c, const struct cli_args *a)
 {
+    enum permits permits;
     DRV_AUTO_JSON json_t *args = cli_move_args(c, a);
-    return args ? run_move(c, a, &move_calls, args) : DRV_EXIT_USAGE;
+    if (!args || permits_wanted(c, a, &permits))
+        return DRV_EXIT_USAGE;
+    return run_move(c, a, &move_calls, args, permits);
 }
 
 int cli_move_storage(struct cli *c, const struct cli_args *a)
 {
     DRV_AUTO_JSON json_t *args = cli_storage_args(c, a);
-    return args ? run_move(c, a, &storage_calls, args) : DRV_EXIT_USAGE;
+    return args ? run_move(c, a, &storage_calls, args, PERMIT_NEVER) : DRV_EXIT_USAGE;
 }

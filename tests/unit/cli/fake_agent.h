@@ -26,7 +26,7 @@
 
 // What the agent says to a call; a NULL call ends a script. Calls that are not in it are errors.
 struct fake_answer {
-    const char *call;
+    const char *call;      // or "CALL TEXT": if its args have TEXT in them; the first that fits
     const char *reply;     // "{…}": {"return":…} or {"error":…}; NULL: never
     const char *events[4]; // sent before the reply
 };
@@ -62,6 +62,13 @@ static inline bool fake_read(int fd, char *buf, size_t size)
     return true;
 }
 
+static inline bool fake_fits(const char *pattern, const char *call, const char *args)
+{
+    size_t len = strcspn(pattern, " ");
+    return strlen(call) == len && !strncmp(pattern, call, len) &&
+           (!pattern[len] || strstr(args, pattern + len + 1));
+}
+
 static inline void fake_answer_one(int fd, const char *request, const struct fake_answer *script,
                                    FILE *log)
 {
@@ -72,7 +79,7 @@ static inline void fake_answer_one(int fd, const char *request, const struct fak
     fprintf(log, "%s %s\n", call, args);
     fflush(log);
     const struct fake_answer *a = script;
-    while (a->call && strcmp(a->call, call))
+    while (a->call && !fake_fits(a->call, call, args))
         a++;
     for (unsigned i = 0; a->call && i < DRV_ARRAY_LEN(a->events) && a->events[i]; i++)
         fake_write(fd, a->events[i]);
