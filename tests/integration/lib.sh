@@ -151,6 +151,19 @@ traces() {
     drover_on "$host" --json vm list | jq -r --arg vm "$name" 'select(.name == $vm) | "vm: \(.state)"'
 }
 
+# footprint NAME UUID: all that a move of this VM would change: both hosts, the share's files of it and their
+# times, the record. The guest must write nothing: then not even times change.
+footprint() {
+    local host
+    for host in hv1 hv2; do
+        drover_on "$host" --json vm list | jq -cS .
+        drover_on "$host" --json jobs --active
+        ip -n "$NS_PREFIX$host" -br link show type tun
+        find "$LAB/$host/images" "$LAB/$host/run/drover" -mindepth 1 ! -name '*.ccache*' | sort
+    done
+    find "$LAB/fs/share" -path "*$1*" -printf '%P %s %T@\n' -o -name "$2" -printf '%P %s\n' | sort
+}
+
 taps() { ip -n "$NS_PREFIX$1" -br link show type tun | cut -d' ' -f1; }
 
 # --- expectations ---

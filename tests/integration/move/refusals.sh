@@ -13,25 +13,14 @@ VM=refuse-$$ IP=10.83.0.111
 UUID=
 
 cleanup() {
-    drover_on hv2 --quiet host set receive=on
-    drover_on hv1 --quiet host set send=on max_moves=2
+    drover_on hv2 --quiet host set receive=on auth=either
+    drover_on hv1 --quiet host set send=on max_moves=2 auth=either
     lab svc hv1 droverd3 stop
     lab exec dc -- samba-tool group removemembers "VM Admins" 'HV3$' -H "$LAB/dc/private/sam.ldb"
     vm_remove "$VM" hv1
 }
 
-# All that a move would change: both hosts, the share's files of this VM and their times, the record.
-state() {
-    local host
-    for host in hv1 hv2; do
-        drover_on "$host" --json vm list | jq -cS .
-        drover_on "$host" --json jobs --active
-        ip -n "$NS_PREFIX$host" -br link show type tun
-        find "$LAB/$host/images" "$LAB/$host/run/drover" -mindepth 1 ! -name '*.ccache*' | sort
-    done
-    # The guest writes nothing, so not even times change.
-    find "$LAB/fs/share" -path "*$VM*" -printf '%P %s %T@\n' -o -name "$UUID" -printf '%P %s\n' | sort
-}
+state() { footprint "$VM" "$UUID"; }
 
 # refused TEXT STATUS ID PATTERN CMD...: CMD ends with STATUS, says ID and PATTERN and a remedy.
 refused() {
@@ -56,8 +45,14 @@ state >"$WORK/before"
 
 refused "bob has no role" 4 A01 "bob" try bob
 refused "val may only look" 4 A02 "viewer" try val
+# With permits (permit.sh) these two may.
+drover_on hv1 --quiet host set auth=delegation
+drover_on hv2 --quiet host set auth=delegation
 refused "carol is sensitive" 4 D12 "carol" try carol
 refused "dave is a Protected User" 4 D12 "dave" try dave
+refused "and permits are refused" 4 D16 "does not accept permits" try carol
+drover_on hv1 --quiet host set auth=either
+drover_on hv2 --quiet host set auth=either
 refused "alice without a ticket" 4 K01 "kinit" lab exec admin -- drover --no-input -H "hv1.$DOMAIN" move "$VM" --to hv2
 refused "root without a ticket" 4 K01 "kinit" drover_on hv1 move "$VM" --to hv2
 refused "bob's check" 4 A01 "bob" drover_as bob hv1 check "$VM" --to hv2
