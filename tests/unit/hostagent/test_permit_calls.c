@@ -108,10 +108,9 @@ static int show(struct rig *r, struct ha_peer *channel, const char *permit, stru
     return reply ? 0 : -1;
 }
 
-// Reserve on the channel for a VM. The plan is in clear, which is refused (N05) once its host and
-// user have been found good: nothing else of the move then happens.
-static void reserve(struct rig *r, struct ha_peer *channel, const char *uuid, const char *name,
-                    struct drv_err *err)
+// A plan for a VM from the channel's host to here. It is in clear, which a reservation refuses
+// (N05) once host and user have been found good: nothing else of the move then happens.
+static json_t *plan_json(const struct ha_peer *channel, const char *uuid, const char *name)
 {
     static struct mv_plan p;
     memset(&p, 0, sizeof p);
@@ -129,8 +128,15 @@ static void reserve(struct rig *r, struct ha_peer *channel, const char *uuid, co
     p.epoch = 4;
     p.max_blackout_ms = 2000;
     p.keep_source_s = -1;
-    json_t *args = json_pack("{s:s, s:s, s:s, s:{s:o}}", "move", p.move, "phase", "reserve", "step",
-                             "", "args", "plan", mv_plan_to_json(&p));
+    return mv_plan_to_json(&p);
+}
+
+static void reserve(struct rig *r, struct ha_peer *channel, const char *uuid, const char *name,
+                    struct drv_err *err)
+{
+    json_t *plan = plan_json(channel, uuid, name);
+    json_t *args = json_pack("{s:O, s:s, s:s, s:{s:o}}", "move", json_object_get(plan, "move"),
+                             "phase", "reserve", "step", "", "args", "plan", plan);
     assert_null(ask(r, channel, "peer.enter", args, err));
 }
 
@@ -177,10 +183,10 @@ static void a_permit_that_another_host_shows_is_spent(void **state)
     assert_string_equal(err.id, "A07");
     assert_non_null(strstr(err.msg, "hv2.drover.test"));
     assert_audited(r, "peer.permit", "alice@DROVER.TEST", false, "hv3.drover.test showed it");
-    reserve(r, &hv3, UUID, "web", &err);
-    assert_string_equal(err.id, "A07");
     assert_int_equal(show(r, &hv2, permit, &err), -1);
     assert_non_null(strstr(err.msg, "used already"));
+    reserve(r, &hv3, UUID, "web", &err);
+    assert_string_equal(err.id, "A07");
 }
 
 static void a_permit_for_another_vm_is_spent(void **state)
@@ -201,6 +207,21 @@ static void a_permit_for_another_vm_is_spent(void **state)
         assert_string_equal(err.id, "A07");
         assert_non_null(strstr(err.msg, "used already"));
     }
+}
+
+static void asking_about_another_vm_spends_it_too(void **state)
+{
+    struct rig *r = *state;
+    struct drv_err err = DRV_ERR_INIT;
+    char permit[DRV_PERMIT_LEN];
+    get(r, "move", permit);
+    assert_int_equal(show(r, &hv2, permit, &err), 0);
+    assert_null(ask(r, &hv2, "peer.facts",
+                    json_pack("{s:o}", "plan", plan_json(&hv2, UUID, "web1")), &err));
+    assert_string_equal(err.id, "A07");
+    reserve(r, &hv2, UUID, "web", &err);
+    assert_string_equal(err.id, "A07");
+    assert_non_null(strstr(err.msg, "used already"));
 }
 
 static void a_check_is_no_move(void **state)
@@ -296,6 +317,7 @@ int main(void)
         CALL_TEST(a_permit_moves_its_vm_once),
         CALL_TEST(a_permit_that_another_host_shows_is_spent),
         CALL_TEST(a_permit_for_another_vm_is_spent),
+        CALL_TEST(asking_about_another_vm_spends_it_too),
         CALL_TEST(a_check_is_no_move),
         CALL_TEST(without_a_permit_the_channel_has_no_user),
         CALL_TEST(who_may_not_move_gets_none),
