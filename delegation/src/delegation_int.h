@@ -8,6 +8,7 @@
 
 #include "drover/delegation.h"
 #include "drover/delegation_setup.h"
+#include "drover/finding.h"
 #include "drover/util.h"
 
 // ---- dg_krb5.c: libkrb5 with our errors and clean-up ----
@@ -210,9 +211,8 @@ void dg_two_names_done(struct dg_two_names *t);
 
 // ---- dg_check.c ----
 
-struct drv_findings;
 // The findings of dg_check that follow from f; no I/O.
-int dg_check_found(const struct dg_found *f, bool needs_delegation, struct drv_findings *ret,
+int dg_check_found(const struct dg_found *f, enum drv_severity missing, struct drv_findings *ret,
                    struct drv_err *err);
 
 void dg_strings_add(struct dg_strings *s, const char *value); // unless it is there

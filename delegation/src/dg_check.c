@@ -9,8 +9,8 @@
 
 struct check {
     const struct dg_found *f;
-    bool needs_delegation;
-    char command[512]; // repairs all that is missing
+    enum drv_severity missing; // D10 and D11
+    char command[512];         // repairs all that is missing
     struct drv_findings *out;
 };
 
@@ -86,9 +86,7 @@ static bool is_full_name(const char *spn)
 
 static enum drv_severity of_listing(const struct check *c, const char *spn)
 {
-    if (!c->needs_delegation)
-        return DRV_SEV_INFO;
-    return is_full_name(spn) ? DRV_SEV_ERROR : DRV_SEV_WARNING;
+    return is_full_name(spn) || c->missing == DRV_SEV_INFO ? c->missing : c->missing - 1;
 }
 
 static void tell_listing(const struct check *c, const struct dg_change *ch)
@@ -145,10 +143,10 @@ static void name_hosts(const struct check *c, unsigned from)
                 DRV_COPY(c->out->list[i].host, c->f->hosts[k].a.fqdn);
 }
 
-int dg_check_found(const struct dg_found *f, bool needs_delegation, struct drv_findings *ret,
+int dg_check_found(const struct dg_found *f, enum drv_severity missing, struct drv_findings *ret,
                    struct drv_err *err)
 {
-    struct check c = {.f = f, .needs_delegation = needs_delegation, .out = ret};
+    struct check c = {.f = f, .missing = missing, .out = ret};
     struct dg_plan plan DRV_CLEANUP(dg_plan_done) = {0};
     unsigned before = ret->n;
     build_command(&c);
@@ -194,7 +192,7 @@ static int find_accounts(struct dg_ldap *l, const struct dg_wanted *w, const cha
     return 0;
 }
 
-int dg_check(struct dg_ldap *l, const struct dg_wanted *w, bool needs_delegation,
+int dg_check(struct dg_ldap *l, const struct dg_wanted *w, enum drv_severity missing,
              struct drv_findings *ret, struct drv_err *err)
 {
     struct dg_found f DRV_CLEANUP(dg_found_done) = {0};
@@ -204,5 +202,5 @@ int dg_check(struct dg_ldap *l, const struct dg_wanted *w, bool needs_delegation
     if (find_accounts(l, w, hosts, &known.n_hosts, ret, err) < 0 ||
         dg_setup_read(l, &known, &f, err) < 0)
         return -1;
-    return dg_check_found(&f, needs_delegation, ret, err);
+    return dg_check_found(&f, missing, ret, err);
 }

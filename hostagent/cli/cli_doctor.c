@@ -33,6 +33,7 @@ struct examination {
     char *servers[DG_SETUP_SERVERS_MAX];
     unsigned n_servers;
     unsigned n_asked;
+    enum drv_severity no_delegation; // what it is not to be able to act for the user
     struct drv_findings found;
 };
 
@@ -124,9 +125,10 @@ static bool has(const struct drv_findings *f, const char *id)
 // Hosts know better when the account is the cause (D12): its tickets are never forwardable.
 static void judge_ticket(struct examination *x, const struct drv_findings *hosts)
 {
-    if (!x->ticket || x->forwardable || has(hosts, "D12"))
+    if (!x->ticket || x->forwardable || has(hosts, "D12") || x->no_delegation < DRV_SEV_WARNING)
         return;
-    drv_finding_add(&x->found, "K03", "", "the ticket of %s is not forwardable", x->user);
+    drv_finding_add_as(&x->found, x->no_delegation, "K03", "",
+                       "the ticket of %s is not forwardable", x->user);
     drv_finding_command(&x->found, DRV_AT_USER, "kinit -f %s", x->user);
 }
 
@@ -148,7 +150,7 @@ static void look_at_directory(struct examination *x)
     struct drv_err err = DRV_ERR_INIT;
     struct dg_wanted w = wanted(x, list);
     struct dg_ldap *l = dg_ldap_open(NULL, NULL, cli_opt(x->a, KEY_DC), &err);
-    if (!l || dg_check(l, &w, true, &x->found, &err) < 0)
+    if (!l || dg_check(l, &w, x->no_delegation, &x->found, &err) < 0)
         drv_finding_err(&x->found, "K04", "", &err);
     dg_ldap_free(l);
 }
@@ -229,6 +231,16 @@ static bool resolves(const char *host, struct drv_findings *ret)
     return rc == 0;
 }
 
+// By the setting `auth` of the hosts: the strictest counts, of those that do not tell too.
+static void note_auth(struct examination *x, const json_t *reply)
+{
+    const char *auth = json_string_value(json_object_get(reply, "auth"));
+    enum drv_severity sev = !auth || !strcmp(auth, "delegation") ? DRV_SEV_ERROR
+                            : !strcmp(auth, "either")            ? DRV_SEV_WARNING
+                                                                 : DRV_SEV_INFO;
+    x->no_delegation = sev > x->no_delegation ? sev : x->no_delegation;
+}
+
 static void look_at_host(struct examination *x, const char *host, bool renew,
                          struct drv_findings *ret)
 {
@@ -244,6 +256,7 @@ static void look_at_host(struct examination *x, const char *host, bool renew,
             drv_finding_command(ret, host, "systemctl restart droverd");
         return;
     }
+    note_auth(x, reply);
     json_array_foreach(json_object_get(reply, "stores"), i, store)
     {
         const char *url = json_string_value(json_object_get(store, "url"));
@@ -266,12 +279,15 @@ static void examine(struct examination *x, const struct drv_findings *before)
     struct drv_findings hosts = {0};
     look_at_ticket(x);
     x->n_asked = 0;
+    x->no_delegation = DRV_SEV_OK;
     for (unsigned i = 0; i < x->n_hosts; i++) {
         if (!x->ticket && !(x->local && is_agent_at_hand(x, x->hosts[i])))
             continue;
         look_at_host(x, x->hosts[i], needs_ticket(before, x->hosts[i]), &hosts);
         x->n_asked++;
     }
+    if (x->no_delegation == DRV_SEV_OK) // nobody told
+        x->no_delegation = DRV_SEV_ERROR;
     judge_ticket(x, &hosts);
     if (x->ticket && x->n_hosts)
         look_at_directory(x);

@@ -52,8 +52,12 @@ static json_t *doctor_host(struct ha_ctx *ctx, const json_t *args, struct drv_er
     ha_doctor_run(ctx->ha, user, role, peers, n, identity, &found);
     json_t *ret =
         json_pack("{s:s, s:o}", "host", ctx->ha->fqdn, "findings", drv_findings_to_json(&found));
-    if (!user || role >= AZ_VIEWER)
+    struct ha_settings s;
+    ha_settings_get(ctx->ha, &s);
+    if (!user || role >= AZ_VIEWER) {
         json_object_set_new(ret, "stores", ha_doctor_stores_list(ctx->ha));
+        json_object_set_new(ret, "auth", json_string(az_auth_name(s.auth)));
+    }
     drv_findings_done(&found);
     return ret;
 }
@@ -94,8 +98,11 @@ static json_t *peer_host(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     DRV_AUTO_FREE void *owned = facts;
     ha_host_facts(ctx->ha, facts);
     enum az_action action = !strcmp(purpose, "move") ? AZ_MOVE_IN : AZ_PEER_CHECK;
-    return json_pack("{s:o, s:o, s:o}", "facts", mv_facts_to_json(facts), "lists",
-                     ha_doctor_lists(ctx->ha), "refusals", refusals(ctx, action));
+    struct ha_settings s;
+    ha_settings_get(ctx->ha, &s);
+    return json_pack("{s:o, s:o, s:o, s:s}", "facts", mv_facts_to_json(facts), "lists",
+                     ha_doctor_lists(ctx->ha), "refusals", refusals(ctx, action), "auth",
+                     az_auth_name(s.auth));
 }
 
 const struct ha_call ha_calls_doctor[] = {

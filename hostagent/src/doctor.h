@@ -37,6 +37,10 @@ void ha_doctor_run(struct ha *ha, struct ha_peer *user, enum az_role role,
                    const char *const peers[], unsigned n_peers, bool identity_only,
                    struct drv_findings *ret);
 
+// e as a finding about acting for the user: K and D ids weigh what the setting `auth` makes of
+// them, where permits may do instead.
+void ha_doctor_say_delegation(struct ha_doctor *d, const char *id, const struct drv_err *e);
+
 // The parts.
 void ha_doctor_name(struct ha_doctor *d);
 void ha_doctor_keytab(struct ha_doctor *d);

@@ -111,7 +111,25 @@ static void visit_as_user(struct visit *v)
     if (reply)
         take_refusals(v, reply);
     else
-        drv_finding_err(v->d->out, "R05", v->d->ha->fqdn, &err);
+        ha_doctor_say_delegation(v->d, "R05", &err);
+}
+
+// Do both hosts authorise moves in a way that the other one takes? True: by delegation.
+static bool judge_auth(struct visit *v, const json_t *reply)
+{
+    enum az_auth ours = v->d->settings->auth, theirs = AZ_AUTH_EITHER;
+    const char *us = v->d->ha->fqdn, *name = json_string_value(json_object_get(reply, "auth"));
+    if (name && az_auth_from_name(name, &theirs) < 0)
+        theirs = AZ_AUTH_EITHER; // from the future
+    const char *id = ours == AZ_AUTH_DELEGATION && theirs == AZ_AUTH_PERMIT   ? "D15"
+                     : ours == AZ_AUTH_PERMIT && theirs == AZ_AUTH_DELEGATION ? "D16"
+                                                                              : NULL;
+    if (id) {
+        drv_finding_add(v->d->out, id, v->peer, "%s has auth=%s, %s has auth=%s", us,
+                        az_auth_name(ours), v->peer, az_auth_name(theirs));
+        drv_finding_command(v->d->out, v->peer, "drover host set auth=either");
+    }
+    return ours != AZ_AUTH_PERMIT && theirs != AZ_AUTH_PERMIT;
 }
 
 // --- the migration network ---
@@ -175,7 +193,7 @@ void ha_doctor_peer(struct ha_doctor *d, const char *peer)
         say_turned_away(v, &err);
         return;
     }
-    if (d->user)
+    if (judge_auth(v, reply) && d->user)
         visit_as_user(v);
     if (d->identity_only)
         return;

@@ -53,6 +53,17 @@ void ha_doctor_user(struct ha_doctor *d)
     }
 }
 
+void ha_doctor_say_delegation(struct ha_doctor *d, const char *id, const struct drv_err *e)
+{
+    static const char *const ids[] = {"D10", "D11", "D12", "D14", "K03"};
+    if (!drv_finding_err(d->out, id, d->ha->fqdn, e))
+        return;
+    struct drv_finding *f = &d->out->list[d->out->n - 1];
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(ids); i++)
+        if (!strcmp(f->id, ids[i]) && d->settings->auth == AZ_AUTH_EITHER)
+            f->severity = DRV_SEV_WARNING;
+}
+
 // Acting for the user at a file server is tried with the first store there.
 static bool seen_before(const struct db_stores *all, unsigned at, const struct ss_url *u)
 {
@@ -69,6 +80,8 @@ void ha_doctor_user_at_stores(struct ha_doctor *d)
 {
     struct drv_err err = DRV_ERR_INIT;
     struct db_stores all = {0};
+    if (d->settings->auth == AZ_AUTH_PERMIT)
+        return; // nobody acts for users
     if (db_store_list(d->ha->db, &all, &err) < 0) {
         drv_finding_err(d->out, "S01", d->ha->fqdn, &err);
         return;
@@ -90,7 +103,7 @@ void ha_doctor_user_at_stores(struct ha_doctor *d)
             drv_finding_command(d->out, DRV_AT_DOMAIN, "drover delegation setup --store %s",
                                 all.list[i].url);
         } else if (!seen_before(&all, i, &u)) {
-            drv_finding_err(d->out, NULL, d->ha->fqdn, &err);
+            ha_doctor_say_delegation(d, NULL, &err);
         }
     }
     db_stores_done(&all);

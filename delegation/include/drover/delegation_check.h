@@ -14,9 +14,10 @@
 //   A04 not in the group · K05 without its service name · D10, D11 may not act for users at another
 //   host or at a file server · D17, D18 may act for too many · D19 encryption types · D20 its
 //   service name is another account's · D21 no account, or one without a DNS name
-// needs_delegation: false when the hosts move by permit alone, so that D10 and D11 are notes.
+// missing: what D10 and D11 are, by what the hosts authorise moves with: an error where delegation
+// is the only way, a warning where permits may do instead, a note where they do.
 // -1: the directory could not be asked, or w names no host.
-int dg_check(struct dg_ldap *l, const struct dg_wanted *w, bool needs_delegation,
+int dg_check(struct dg_ldap *l, const struct dg_wanted *w, enum drv_severity missing,
              struct drv_findings *ret, struct drv_err *err);
 
 #endif

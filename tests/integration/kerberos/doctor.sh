@@ -142,6 +142,8 @@ dns_name() { attribute HV2 add dNSHostName "$HV2" | modify; }
 sensitive() { samba user sensitive alice on && new_ticket alice; }
 not_sensitive() { samba user sensitive alice off && new_ticket alice; }
 
+auth() { drover_on hv1 --quiet host set "auth=$1" && drover_on hv2 --quiet host set "auth=$1"; }
+
 # --- roles ---
 
 stranger() { :; } # bob
@@ -217,6 +219,7 @@ cleanup() {
     rm -f "$SHORT"
     hosts_file
     no_store
+    auth either
     lab exec hv1 -- ip link del brx
     heal_mig
     no_jumbo
@@ -235,6 +238,7 @@ is "no error" "$(jq -c '.findings[] | select(.severity == "error")' <<<"$REPORT"
 is "no warning" "$(jq -c '.findings[] | select(.severity == "warning")' <<<"$REPORT")" ""
 is "both hosts were looked at" "$(jq -r '[.findings[] | select(.id == "K06") | .host] | sort | join(" ")' <<<"$REPORT")" "$HV1 $HV2"
 
+auth delegation
 broken K01 "no ticket" nobody "doctor" forget_ticket :
 broken K03 "not forwardable" alice "delegation check" not_forwardable printed
 broken K05 "service name missing" alice "delegation check" no_spn printed
@@ -242,6 +246,20 @@ broken K06 "keytab older than the account" root@hv1 "doctor" new_password printe
 broken D10 "not listed for a host" alice "delegation check" no_drover printed
 broken D11 "not listed for the file server" alice "delegation check" no_cifs printed
 broken D12 "sensitive" alice "delegation check" sensitive not_sensitive
+other_auth() { drover_on hv2 host set auth=permit; }
+broken D15 "a permit is wanted, and delegation offered" alice "delegation check" other_auth printed
+auth delegation
+no_permits() { drover_on hv1 host set auth=permit; }
+broken D16 "delegation is wanted, and permits offered" alice "delegation check" no_permits printed
+auth either
+no_drover
+ask alice delegation check
+is "a missing entry is a warning where permits may do" "$(ids)|$(told D10 | jq -rs '.[0].severity')" "|warning"
+auth permit
+ask alice delegation check
+is "and a note where they do" "$(ids)|$(told D10)" "|"
+lab exec admin --user Administrator -- drover --yes delegation setup >/dev/null
+auth either
 broken D17 "any service" alice "delegation check" any_service printed
 broken D18 "any protocol" alice "delegation check" any_protocol printed
 broken D19 "encryption types" alice "delegation check" old_types printed

@@ -155,7 +155,7 @@ static void what_is_wrong_is_named_with_its_remedy(void **state)
         struct drv_findings f = {0};
         pair_init(&p);
         w->spoil(&p);
-        assert_int_equal(dg_check_found(&p.f, true, &f, NULL), 0);
+        assert_int_equal(dg_check_found(&p.f, DRV_SEV_ERROR, &f, NULL), 0);
         assert_true(f.n >= 1);
         assert_string_equal(f.list[0].id, w->id);
         assert_int_equal(f.list[0].severity, w->severity);
@@ -175,7 +175,7 @@ static void nothing_is_said_of_a_directory_in_order(void **state)
     struct pair p;
     struct drv_findings f = {0};
     pair_init(&p);
-    assert_int_equal(dg_check_found(&p.f, true, &f, NULL), 0);
+    assert_int_equal(dg_check_found(&p.f, DRV_SEV_ERROR, &f, NULL), 0);
     assert_int_equal(f.n, 0);
     pair_done(&p);
 }
@@ -189,7 +189,7 @@ static void all_is_said_at_once(void **state)
     pair_init(&p);
     name_elsewhere(&p);
     lose(&p.hosts[0].a.allowed_to_delegate, "cifs/fs.x.lan");
-    assert_int_equal(dg_check_found(&p.f, true, &f, NULL), 0);
+    assert_int_equal(dg_check_found(&p.f, DRV_SEV_ERROR, &f, NULL), 0);
     assert_int_equal(f.n, 2);
     assert_string_equal(f.list[0].id, "D20");
     assert_string_equal(f.list[1].id, "D11");
@@ -205,7 +205,7 @@ static void without_delegation_its_lists_are_notes(void **state)
     pair_init(&p);
     not_listed(&p);
     no_member(&p);
-    assert_int_equal(dg_check_found(&p.f, false, &f, NULL), 0);
+    assert_int_equal(dg_check_found(&p.f, DRV_SEV_INFO, &f, NULL), 0);
     assert_int_equal(drv_findings_errors(&f), 1);
     for (unsigned i = 0; i < f.n; i++)
         assert_int_equal(f.list[i].severity,
@@ -222,7 +222,7 @@ static void another_group_is_named_in_the_command(void **state)
     pair_init(&p);
     no_member(&p);
     DRV_COPY(p.f.group.name, "Our hosts");
-    assert_int_equal(dg_check_found(&p.f, true, &f, NULL), 0);
+    assert_int_equal(dg_check_found(&p.f, DRV_SEV_ERROR, &f, NULL), 0);
     assert_string_equal(f.list[0].command,
                         "drover delegation setup --group 'Our hosts' HV2 --store fs.x.lan");
     drv_findings_done(&f);
