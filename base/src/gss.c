@@ -120,6 +120,15 @@ int drv_gss_error(struct drv_err *err, OM_uint32 major, OM_uint32 minor, const c
     return drv_err_native(err, "gss", (long)(int32_t)minor);
 }
 
+void drv_gss_hint_service(struct drv_err *err, const char *spn)
+{
+    if (err && !strcmp(err->id, "K05"))
+        drv_err_hint(err,
+                     "use the host's full name; if this is it, register the service: samba-tool "
+                     "spn add %s 'ACCOUNT$'",
+                     spn);
+}
+
 struct drv_gss *drv_gss_initiate(const char *service, const char *host, gss_cred_id_t cred,
                                  struct drv_err *err)
 {
@@ -216,12 +225,9 @@ static int initiate_step(struct drv_gss *g, gss_buffer_t in, gss_buffer_t out, s
     if (!GSS_ERROR(major))
         return 0;
     drv_gss_error(err, major, minor, g->target_text);
-    const char *at = strchr(g->target_text, '@');
-    if (err && !strcmp(err->id, "K05") && at)
-        drv_err_hint(err,
-                     "use the host's full name; if this is it, register the service: samba-tool "
-                     "spn add %.*s/%s 'ACCOUNT$'",
-                     (int)(at - g->target_text), g->target_text, at + 1);
+    DRV_AUTO_FREE char *spn = drv_xstrdup(g->target_text); // "drover@hv2.example.lan"
+    spn[strcspn(spn, "@")] = '/';
+    drv_gss_hint_service(err, spn);
     return -1;
 }
 

@@ -193,6 +193,7 @@ int dg_diagnose(const struct dg_env *env, gss_cred_id_t cred, const char *spn, O
         snprintf(what, sizeof(what), "ticket for %s", spn);
         struct drv_err cause = DRV_ERR_INIT;
         drv_gss_error(&cause, major, minor, what);
+        drv_gss_hint_service(&cause, spn);
         if (!cause.id[0])
             drv_err_id(&cause, "D14");
         drv_err_prefix(&cause, "acting for %s", e.user);

@@ -117,6 +117,9 @@ struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user
 // NULL = make files in the store's folder. -1: no, or not to be found out; K, D and S ids.
 int ha_store_user_may(struct ha *ha, const char *name, const struct ha_peer *user, const char *path,
                       struct drv_err *err);
+// The last one's error: she did not get as far as the file server (K, D, T ids), so nothing is
+// known of her rights there.
+bool ha_store_user_unheard(const struct drv_err *err);
 // URL of a store; DRV_ENOTFOUND S01.
 int ha_store_url(struct ha *ha, const char *name, char *ret, size_t size, struct drv_err *err);
 // The setting `arbiter`, resolved to its URL. DRV_ENOTFOUND S05.

@@ -95,7 +95,7 @@ void ha_doctor_user_at_stores(struct ha_doctor *d)
             drv_finding_add_as(d->out, DRV_SEV_OK, "A05", d->ha->fqdn,
                                "%s may write to store %s, with a ticket that this host got",
                                d->user->id.az.name, all.list[i].name);
-        } else if (!err.id[0] || err.id[0] == 'S') { // reached, and turned away
+        } else if (!ha_store_user_unheard(&err)) {
             if (d->role < AZ_OPERATOR)
                 continue; // whoever only looks need not write
             drv_finding_add(d->out, "A05", d->ha->fqdn, "%s may not write to store %s: %s",

@@ -87,11 +87,10 @@ static void store_as_user(struct ha *ha, const struct mv_plan *plan, struct ha_p
     s->user_may = ha_store_user_may(ha, s->name, user, home ? vm_json : NULL, &err) == 0;
     if (s->user_may)
         return;
-    if (err.id[0] == 'K' || err.id[0] == 'D') { // nobody could ask the server
+    DRV_COPY(s->error, err.msg);
+    if (ha_store_user_unheard(&err)) {
         DRV_COPY(s->user_id, err.id);
-        DRV_COPY(s->error, err.msg);
-    } else {
-        snprintf(s->error, sizeof s->error, "%s%s%.240s", err.id, err.id[0] ? ": " : "", err.msg);
+        DRV_COPY(s->user_fix, err.hint);
     }
 }
 

@@ -82,7 +82,13 @@ static struct ss_store *open_url(struct ha *ha, const char *url, const char *use
         snprintf(named, sizeof named, "FILE:%s", user_ccache ? user_ccache : host_ccache);
         who.ccache = named;
     }
-    return ss_store_open(url, &who, err);
+    struct drv_err why = DRV_ERR_INIT;
+    struct ss_store *st = ss_store_open(url, &who, &why);
+    if (!st && u.kind == SS_SMB && why.code == DRV_EDENIED && !why.id[0])
+        dg_explain_logon(user_ccache ? user_ccache : host_ccache, "cifs", u.server, &why);
+    if (!st && err)
+        *err = why;
+    return st;
 }
 
 struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user_ccache,
@@ -115,6 +121,11 @@ int ha_store_user_may(struct ha *ha, const char *name, const struct ha_peer *use
     ss_store_close(st);
     unlink(ccache);
     return rc;
+}
+
+bool ha_store_user_unheard(const struct drv_err *err)
+{
+    return err->id[0] && err->id[0] != 'S';
 }
 
 int ha_arbiter_url(struct ha *ha, char *ret, size_t size, struct drv_err *err)

@@ -53,6 +53,8 @@ static const struct field store_fields[] = {FIELD(mv_store_fact, name, STR),
                                             FIELD(mv_store_fact, user_asked, BOOL),
                                             FIELD(mv_store_fact, free_bytes, U64),
                                             FIELD(mv_store_fact, error, STR),
+                                            FIELD(mv_store_fact, user_id, STR),
+                                            FIELD(mv_store_fact, user_fix, STR),
                                             {0}};
 static const struct field disk_fields[] = {FIELD(mv_disk_fact, id, STR),
                                            FIELD(mv_disk_fact, accessible, BOOL),

@@ -236,6 +236,21 @@ static void nothing_to_do(struct scene *s)
                     s->plan->def.name);
 }
 
+static void user_at_store(struct scene *s, const struct mv_store_fact *f)
+{
+    if (!f->user_asked || f->user_may)
+        return;
+    if (!drv_finding_def(f->user_id)) {
+        drv_finding_add(s->out, "A05", s->src->host, "%s may not write to store \"%s\": %s",
+                        s->plan->user, f->name, f->error);
+        return;
+    }
+    drv_finding_add(s->out, f->user_id, s->src->host, "%s at store \"%s\": %s", s->plan->user,
+                    f->name, f->error);
+    if (f->user_fix[0])
+        drv_finding_fix(s->out, "%s", f->user_fix);
+}
+
 static void stores(struct scene *s)
 {
     for (unsigned i = 0; i < s->plan->n_disks; i++) {
@@ -270,15 +285,8 @@ static void stores(struct scene *s)
         one_store(s, s->plan->to_home_store, NULL);
     for (unsigned i = 0; i < s->dst->n_stores; i++)
         space(s, &s->dst->stores[i]);
-    for (unsigned i = 0; i < s->src->n_stores; i++) {
-        const struct mv_store_fact *f = &s->src->stores[i];
-        if (f->user_asked && !f->user_may && f->user_id[0])
-            drv_finding_add(s->out, f->user_id, s->src->host, "store \"%s\": %s", f->name,
-                            f->error);
-        else if (f->user_asked && !f->user_may)
-            drv_finding_add(s->out, "A05", s->src->host, "%s may not write to store \"%s\": %s",
-                            s->plan->user, f->name, f->error);
-    }
+    for (unsigned i = 0; i < s->src->n_stores; i++)
+        user_at_store(s, &s->src->stores[i]);
 }
 
 static void file_rights(struct scene *s)

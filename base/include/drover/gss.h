@@ -52,5 +52,8 @@ int drv_gss_prf(struct drv_gss *g, const char *label, uint8_t out[32], struct dr
 
 // Fill err from a major/minor pair: rendered once, here.
 int drv_gss_error(struct drv_err *err, OM_uint32 major, OM_uint32 minor, const char *what);
+// When that gave K05, the directory has no such service: name the one to register in the hint.
+// spn: "drover/hv2.example.lan".
+void drv_gss_hint_service(struct drv_err *err, const char *spn);
 
 #endif

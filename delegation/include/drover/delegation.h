@@ -95,6 +95,14 @@ int dg_probe(const struct dg_env *env, gss_cred_id_t cred, const char *service, 
 int dg_cifs_ccache(const struct dg_env *env, gss_cred_id_t cred, const char *server,
                    const char *path, struct drv_err *err);
 
+// ---- a log-on that another library failed (dg_explain.c) ----
+
+// err: that failure, of a log-on with ccache_path's ticket (a plain path) at service@host. It
+// becomes the cause where there is evidence: T01 this host's clock is wrong · K02, K04, K05 as
+// asking for the ticket again shows. Otherwise it stays as it is. Asks a KDC.
+void dg_explain_logon(const char *ccache_path, const char *service, const char *host,
+                      struct drv_err *err);
+
 // ---- Active Directory over LDAP (dg_ldap.c, dg_directory.c) ----
 
 struct dg_ldap;

@@ -21,10 +21,11 @@ struct mv_store_fact {
     bool writable;   // by the host's own account
     bool user_may;   // by the user on whose behalf (SMB stores, source only)
     bool user_asked; // user_may is meaningful
-    char
-        user_id[DRV_ID_LEN]; // K or D finding: why nobody could act as the user there, "" = one did
     uint64_t free_bytes;
     char error[256]; // why not reachable or writable, "" = fine
+    // The user did not get as far as the file server, which alone knows what she may: the finding
+    // that tells why, and its remedy. "" = the server has answered.
+    char user_id[DRV_ID_LEN], user_fix[384];
 };
 
 struct mv_disk_fact {

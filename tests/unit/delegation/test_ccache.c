@@ -216,6 +216,42 @@ static void no_credential_is_no_delegation(void **state)
 }
 
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
+static void a_failed_logon_is_explained_by_the_clock_that_the_cache_remembers(void **state)
+{
+    struct env *e = *state;
+    char *path DRV_AUTO_FREE = in(e, "cc");
+    struct drv_err err = DRV_ERR_INIT;
+    drv_err(&err, DRV_EDENIED, "NT_STATUS_LOGON_FAILURE");
+    krb5_set_real_time(e->k5.k, (krb5_timestamp)(time(NULL) - 600), 0); // the KDC's time
+    assert_int_equal(write_ticket(e, "krbtgt/X.TEST@X.TEST", 1000, NULL), 0);
+    dg_explain_logon(path, "cifs", "fs.x.test", &err);
+    assert_string_equal(err.id, "T01");
+    assert_non_null(strstr(err.msg, "s before that of the domain controller"));
+}
+
+static void a_failed_logon_is_explained_by_the_ticket(void **state)
+{
+    struct env *e = *state;
+    char *path DRV_AUTO_FREE = in(e, "cc");
+    struct drv_err err = DRV_ERR_INIT;
+    drv_err(&err, DRV_EDENIED, "NT_STATUS_LOGON_FAILURE");
+    assert_int_equal(write_ticket(e, "krbtgt/X.TEST@X.TEST", -10, NULL), 0);
+    dg_explain_logon(path, "cifs", "fs.x.test", &err);
+    assert_string_equal(err.id, "K02");
+}
+
+static void a_failed_logon_without_evidence_stays_as_it_is(void **state)
+{
+    struct env *e = *state;
+    char *path DRV_AUTO_FREE = in(e, "cc");
+    struct drv_err err = DRV_ERR_INIT;
+    drv_err(&err, DRV_EDENIED, "not on this share");
+    assert_int_equal(write_ticket(e, "cifs/fs.x.test@X.TEST", 1000, NULL), 0);
+    dg_explain_logon(path, "cifs", "fs.x.test", &err);
+    assert_string_equal(err.id, "");
+    assert_string_equal(err.msg, "not on this share");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -227,6 +263,9 @@ int main(void)
         TEST(the_lifetime_is_what_is_left_of_the_ticket),
         TEST(no_cache_and_garbage_have_no_lifetime),
         TEST(no_credential_is_no_delegation),
+        TEST(a_failed_logon_is_explained_by_the_clock_that_the_cache_remembers),
+        TEST(a_failed_logon_is_explained_by_the_ticket),
+        TEST(a_failed_logon_without_evidence_stays_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

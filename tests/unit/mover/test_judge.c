@@ -177,15 +177,22 @@ static void user_may_not(struct scene *s)
 {
     s->src.stores[0].user_may = false;
 }
-static void nobody_acts_as_user(struct scene *s)
-{
-    user_may_not(s);
-    DRV_COPY(s->src.stores[0].user_id, "D11");
-    DRV_COPY(s->src.stores[0].error, "cifs/fs.drover.test is not in the list of HV1$");
-}
 static void by_permit(struct scene *s)
 {
     s->src.by_permit = true;
+}
+static void user_unheard(struct scene *s)
+{
+    struct mv_store_fact *f = &s->src.stores[0];
+    f->user_may = false;
+    DRV_COPY(f->error, "HV1$ may not act for users towards cifs/fs");
+    DRV_COPY(f->user_id, "D11");
+    DRV_COPY(f->user_fix, "samba-tool delegation add-service 'HV1$' cifs/fs");
+}
+static void user_unheard_strangely(struct scene *s)
+{
+    user_unheard(s);
+    DRV_COPY(s->src.stores[0].user_id, "?!"); // as only another host could send it
 }
 static void src_no_arbiter(struct scene *s)
 {
@@ -282,7 +289,8 @@ static const struct {
     {"S04", DRV_SEV_ERROR, 1, 0, disk_not_readable_there, "permission denied"},
     {"S10", DRV_SEV_ERROR, 1, 0, other_size, "1073742336"},
     {"A05", DRV_SEV_ERROR, 0, 0, user_may_not, "alice"},
-    {"D11", DRV_SEV_ERROR, 0, 0, nobody_acts_as_user, "cifs/fs"},
+    {"D11", DRV_SEV_ERROR, 0, 0, user_unheard, "\"vms\": HV1$ may not act"},
+    {"A05", DRV_SEV_ERROR, 0, 0, user_unheard_strangely, "alice"},
     {"S24", DRV_SEV_INFO, 0, 0, by_permit, "role alone"},
     {"S05", DRV_SEV_ERROR, 0, 0, src_no_arbiter, "no arbiter"},
     {"S05", DRV_SEV_ERROR, 1, 0, dst_no_arbiter, "no arbiter"},
