@@ -56,8 +56,8 @@ unsigned ha_server_sessions(const struct ha_server *s)
 
 // --- accepting ---
 
-// Say why in clear, if the socket takes it at once, and close.
-static void turn_away(int fd, const char *name, const char *why)
+// Say why in clear, if the socket takes it at once, and close. log: say it in the log as well.
+static void turn_away(int fd, const char *name, const char *why, bool log)
 {
     struct drv_err err = DRV_ERR_INIT;
     uint8_t header[DRV_FRAME_HEADER];
@@ -68,7 +68,8 @@ static void turn_away(int fd, const char *name, const char *why)
     if (text && drv_frame_header(header, len, NULL) == 0 &&
         send(fd, header, sizeof header, MSG_NOSIGNAL | MSG_MORE) == sizeof header)
         (void)!send(fd, text, len, MSG_NOSIGNAL);
-    drv_log(LOG_NOTICE, "session.turned_away", F_STR("peer", name), F_STR("msg", why));
+    if (log)
+        drv_log(LOG_NOTICE, "session.turned_away", F_STR("peer", name), F_STR("msg", why));
     close(fd);
 }
 
@@ -89,9 +90,9 @@ static void on_unix(struct evconnlistener *l, evutil_socket_t fd, struct sockadd
     snprintf(name, sizeof name, "unix:uid %u pid %d", (unsigned)who.uid, (int)who.pid);
     // A crowd of other users must not keep root out.
     if (who.uid != 0 && s->n_unix >= HA_MAX_UNIX_SESSIONS)
-        turn_away(fd, name, "too many connections to the local socket; try again");
+        turn_away(fd, name, "too many connections to the local socket; try again", true);
     else
-        ha_session_new(s, fd, HA_VIA_UNIX, who.uid, name);
+        ha_session_new(s, fd, HA_VIA_UNIX, who.uid, NULL, name);
 }
 
 static void set_tcp_options(int fd)
@@ -102,6 +103,17 @@ static void set_tcp_options(int fd)
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
     setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
     setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+}
+
+// Why nobody, or nobody more from there, gets a session now; NULL: welcome.
+static const char *tcp_refusal(const struct ha_server *s, const struct ha_door_address *from)
+{
+    const char *why = ha_door_refusal(&s->door, from, drv_now_ms());
+    if (why)
+        return why;
+    if (s->n_logons >= HA_MAX_LOGONS)
+        return "too many log-ons at a time; try again";
+    return s->n_tcp >= HA_MAX_TCP_SESSIONS ? "too many connections; try again" : NULL;
 }
 
 static void on_tcp(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr *sa, int sa_len,
@@ -116,12 +128,13 @@ static void on_tcp(struct evconnlistener *l, evutil_socket_t fd, struct sockaddr
                 NI_NUMERICHOST | NI_NUMERICSERV);
     snprintf(name, sizeof name, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host, port);
     set_tcp_options(fd);
-    if (s->n_logons >= HA_MAX_LOGONS)
-        turn_away(fd, name, "too many log-ons at a time; try again");
-    else if (s->n_tcp >= HA_MAX_TCP_SESSIONS)
-        turn_away(fd, name, "too many connections; try again");
+    struct ha_door_address from;
+    ha_door_address(sa, &from);
+    const char *why = tcp_refusal(s, &from);
+    if (why)
+        turn_away(fd, name, why, ha_door_may_log(&s->door, &from, drv_now_ms()));
     else
-        ha_session_new(s, fd, HA_VIA_TCP, (uid_t)-1, name);
+        ha_session_new(s, fd, HA_VIA_TCP, (uid_t)-1, &from, name);
 }
 
 // Out of descriptors, most likely: accepting again at once would spin.

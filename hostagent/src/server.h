@@ -22,7 +22,8 @@ struct ha_server_ops {
     void (*closed)(struct ha *ha, const struct ha_peer *peer);
 };
 
-// Limits. Sessions of uid 0 on the unix socket are never turned away.
+// Limits; those per address are in door.h. Sessions of uid 0 on the unix socket are never turned
+// away.
 enum {
     HA_MAX_LOGONS = 32,           // TCP connections that have not logged on yet
     HA_MAX_TCP_SESSIONS = 160,    // all TCP connections

@@ -30,11 +30,15 @@ size_t ha_session_pending(const struct ha_session *s)
     return evbuffer_get_length(bufferevent_get_output(s->bev));
 }
 
+// Who hangs up while a worker looks at the token has failed, too: the work was done.
 static void end_logon(struct ha_session *s)
 {
-    if (s->logging_on)
-        s->server->n_logons--;
+    bool failed = s->state == HA_SES_LOGON || s->state == HA_SES_CLOSING;
+    if (!s->logging_on)
+        return;
     s->logging_on = false;
+    s->server->n_logons--;
+    ha_door_leave(&s->server->door, &s->from, failed, drv_now_ms());
 }
 
 static void join_server(struct ha_session *s)
@@ -49,6 +53,7 @@ static void join_server(struct ha_session *s)
     } else {
         server->n_tcp++;
         server->n_logons++;
+        ha_door_enter(&server->door, &s->from, drv_now_ms());
         s->logging_on = true;
     }
 }
@@ -252,7 +257,7 @@ static int send_greeting(struct ha_session *s, struct drv_err *err)
 }
 
 struct ha_session *ha_session_new(struct ha_server *server, int fd, enum ha_via via, uid_t uid,
-                                  const char *name)
+                                  const struct ha_door_address *from, const char *name)
 {
     struct event_base *base = drv_loop_base(server->loop);
     struct ha_session *s = drv_xcalloc(1, sizeof *s);
@@ -261,6 +266,8 @@ struct ha_session *ha_session_new(struct ha_server *server, int fd, enum ha_via 
     s->server = server;
     s->via = via;
     s->uid = uid;
+    if (from)
+        s->from = *from;
     DRV_COPY(s->name, name);
     join_server(s);
     s->link = drv_xcalloc(1, sizeof *s->link);

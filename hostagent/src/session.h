@@ -2,6 +2,7 @@
 // Inside of the server: one session, and which file does what with it.
 //
 //   server.c    listening, accepting, limits
+//   door.c      limits per address
 //   session.c   bytes and frames of one connection, its end
 //   logon.c     Kerberos: TCP log-on, contexts inside a session, shared identities
 //   dispatch.c  requests: the table, who may, running handlers, answers and events
@@ -15,6 +16,7 @@
 #include <event2/listener.h>
 #include <stdatomic.h>
 
+#include "door.h"
 #include "drover/frame.h"
 #include "request.h"
 #include "server.h"
@@ -43,8 +45,9 @@ struct ha_session {
     struct event *timer; // log-on, lingering
     enum ha_session_state state;
     enum ha_via via;
-    uid_t uid;     // unix
-    char name[96]; // "10.83.0.20:53122" or "unix:uid 0": for logs
+    uid_t uid;                   // unix
+    struct ha_door_address from; // TCP
+    char name[96];               // "10.83.0.20:53122" or "unix:uid 0": for logs
     struct drv_frames in;
     struct ha_peer *logon;       // TCP, before OPEN; a worker's while in HA_SES_LOGON
     struct ha_peer *peer;        // TCP, from OPEN
@@ -68,12 +71,14 @@ struct ha_server {
     struct event *accept_again; // after an accept that failed
     struct ha_session *sessions;
     unsigned n_unix, n_tcp, n_logons;
+    struct ha_door door;
 };
 
 // --- session.c ---
-// Take over a connected descriptor. name: for logs. NULL: the descriptor is closed.
+// Take over a connected descriptor. from: of a TCP connection, else NULL. name: for logs. NULL: the
+// descriptor is closed.
 struct ha_session *ha_session_new(struct ha_server *server, int fd, enum ha_via via, uid_t uid,
-                                  const char *name);
+                                  const struct ha_door_address *from, const char *name);
 void ha_session_free(struct ha_session *s); // closes at once
 // Send a message; in clear on unix sockets and before OPEN. An answer that does not fit is an
 // error.

@@ -105,11 +105,25 @@ expect "garbage for a token" 'clear {"error":*}*closed' as alice "$TOOL" garbage
 expect "half a token" '*closed' as alice "$TOOL" short "$H1" $PORT
 expect "an oversized frame" 'clear *frame of 2147483647 bytes*closed' as alice "$TOOL" oversized "$H1" $PORT
 expect "an empty frame" 'clear *frame of 0 bytes*closed' as alice "$TOOL" empty "$H1" $PORT
+expect "a token that somebody has used" 'token of *closed' as alice "$TOOL" again "$H1" $PORT
+expect "…is told as a replay" '*Request is a replay*' grep "Request is a replay" "$WORK/hv1.$PORT.log.err"
 expect "a tampered message" 'sealed {"error":*}*closed' as alice "$TOOL" tampered "$H1" $PORT
 expect "a replayed message" '*{"error":*}*closed' as alice "$TOOL" replayed "$H1" $PORT
 expect "a request in clear" 'sealed {"error":*}*closed' as alice "$TOOL" clear "$H1" $PORT
 expect "a forwarded ticket-granting ticket" '*D13*closed' as alice "$TOOL" forward "$H1" $PORT
 expect "the agent lives" '"alice@DROVER.TEST"' as alice "$TOOL" call "$H1" $PORT operate
+
+# One address that connects and never logs on: it is turned away, others are not.
+# shellcheck disable=SC2016 # for the inner shell
+lab exec hv2 -- bash -c 'for _ in {1..40}; do exec {fd}<>"/dev/tcp/$1/$2"; done; echo held; read -r' flood "$H1" $PORT \
+    <"$WORK/hold" >"$WORK/flood" 9>&- &
+FLOOD=$!
+for _ in {1..100}; do grep -q held "$WORK/flood" && break; sleep 0.1; done
+expect "somebody floods hv1 from hv2: hv2 is turned away" 'denied - *from this address*' \
+    lab exec hv2 --user alice -- "$TOOL" call "$H1" $PORT view
+expect "…and alice's desk is not" '"alice@DROVER.TEST"' as alice "$TOOL" call "$H1" $PORT view
+expect "…which is logged once" 1 grep -c 'session.turned_away.*from this address' "$WORK/hv1.$PORT.log.err"
+kill "$FLOOD"
 
 # A clock that went wrong after kinit. (Before it, and on a host, the ticket cache keeps the offset to the
 # domain controller's clock and nothing fails.)

@@ -6,7 +6,7 @@
 //   wiretool call    HOST PORT CALL [ARGS]                       as the user of the ccache
 //   wiretool local   SOCKET HOST|- CALL [ARGS]                   over the socket, logging on unless
 //   - wiretool prf     HOST PORT                                   both ends derive the same key
-//   wiretool garbage|short|empty|oversized|tampered|replayed|clear|forward HOST PORT
+//   wiretool garbage|short|empty|oversized|again|tampered|replayed|clear|forward HOST PORT
 //                                                                what a broken or hostile client
 //                                                                sends
 // Output: the return value as JSON, or "denied ID message | hint" and exit as the CLI would.
@@ -322,6 +322,19 @@ static size_t first_token(char **argv, struct drv_gss **g, void **token)
     return len;
 }
 
+// The token logs somebody on, and is then shown once more on a connection of its own: the latter.
+static int send_twice(int fd, char **argv, const void *token, size_t len)
+{
+    static uint8_t reply[DRV_GSS_TOKEN_MAX];
+    raw_send(fd, token, len);
+    if (raw_receive(fd, reply, sizeof reply) == 0)
+        return -1;
+    close(fd);
+    fd = raw_connect(argv);
+    raw_send(fd, token, len);
+    return fd;
+}
+
 static int bad_token(const char *kind, int fd, char **argv)
 {
     struct drv_gss *g = NULL;
@@ -337,6 +350,8 @@ static int bad_token(const char *kind, int fd, char **argv)
         (void)!send(fd, "\x7f\xff\xff\xff", 4, MSG_NOSIGNAL);
     else if (!strcmp(kind, "empty"))
         (void)!send(fd, "\0\0\0\0", 4, MSG_NOSIGNAL);
+    else if (!strcmp(kind, "again"))
+        fd = send_twice(fd, argv, token, len);
     int rc = say_rest(fd, NULL);
     drv_gss_free(g);
     return rc;

@@ -20,6 +20,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "door.h"
 #include "drover/client.h"
 #include "drover/frame.h"
 #include "drover/log.h"
@@ -200,13 +201,22 @@ static struct drv_client *client(void)
     return c;
 }
 
-static int raw_tcp(void)
+// From 127.0.0.<from>.
+static int raw_tcp_from(unsigned from)
 {
-    struct sockaddr_in sa = {.sin_family = AF_INET, .sin_port = htons((uint16_t)tcp_port)};
-    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    struct sockaddr_in sa = {.sin_family = AF_INET};
     int fd = socket(AF_INET, SOCK_STREAM, 0);
+    sa.sin_addr.s_addr = htonl((INADDR_LOOPBACK & ~0xffu) | from);
+    assert_int_equal(bind(fd, (struct sockaddr *)&sa, sizeof sa), 0);
+    sa.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sa.sin_port = htons((uint16_t)tcp_port);
     assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof sa), 0);
     return fd;
+}
+
+static int raw_tcp(void)
+{
+    return raw_tcp_from(1);
 }
 
 static int raw_unix(void)
@@ -509,11 +519,11 @@ static void connections_that_do_not_log_on_are_bounded_and_cut(void **state)
     (void)state;
     int fds[HA_MAX_LOGONS];
     for (int i = 0; i < HA_MAX_LOGONS; i++) {
-        fds[i] = raw_tcp();
+        fds[i] = raw_tcp_from(2 + (unsigned)i / HA_DOOR_LOGONS);
         skip_greeting(fds[i]);
     }
     int fd = raw_tcp();
-    expect_refusal(fd, "busy", NULL, "too many log-ons");
+    expect_refusal(fd, "busy", NULL, "too many log-ons at a time; ");
     expect_alive();
     // The last one is timed out by the server; the others go before.
     for (int i = 0; i < HA_MAX_LOGONS - 1; i++)
@@ -524,6 +534,39 @@ static void connections_that_do_not_log_on_are_bounded_and_cut(void **state)
     fd = raw_tcp();
     skip_greeting(fd);
     close(fd);
+}
+
+static void an_address_that_does_not_log_on_keeps_nobody_else_out(void **state)
+{
+    (void)state;
+    int fds[HA_DOOR_LOGONS];
+    for (int i = 0; i < HA_DOOR_LOGONS; i++) {
+        fds[i] = raw_tcp_from(20);
+        skip_greeting(fds[i]);
+    }
+    expect_refusal(raw_tcp_from(20), "busy", NULL, "from this address");
+    int fd = raw_tcp_from(21);
+    skip_greeting(fd);
+    close(fd);
+    for (int i = 0; i < HA_DOOR_LOGONS; i++)
+        close(fds[i]);
+}
+
+static void an_address_whose_log_ons_fail_must_wait(void **state)
+{
+    (void)state;
+    static const char no_token[] = "no token";
+    for (int i = 0; i < HA_DOOR_FAILURES; i++) {
+        int fd = raw_tcp_from(30);
+        skip_greeting(fd);
+        raw_send(fd, no_token, sizeof no_token);
+        expect_refusal(fd, "denied", "K06", "keytab");
+    }
+    expect_refusal(raw_tcp_from(30), "busy", NULL, "too many failed log-ons from this address");
+    int fd = raw_tcp_from(31);
+    skip_greeting(fd);
+    close(fd);
+    expect_alive();
 }
 
 static void a_second_agent_does_not_take_the_socket_of_a_living_one(void **state)
@@ -565,6 +608,8 @@ int main(void)
         cmocka_unit_test(an_oversized_frame_is_answered_and_cut),
         cmocka_unit_test(a_request_without_log_on_gets_nothing_over_tcp),
         cmocka_unit_test(connections_that_do_not_log_on_are_bounded_and_cut),
+        cmocka_unit_test(an_address_that_does_not_log_on_keeps_nobody_else_out),
+        cmocka_unit_test(an_address_whose_log_ons_fail_must_wait),
         cmocka_unit_test(a_second_agent_does_not_take_the_socket_of_a_living_one),
         cmocka_unit_test(a_client_without_an_agent_says_what_to_start),
     };
