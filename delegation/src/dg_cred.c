@@ -262,16 +262,28 @@ int dg_own_ticket(struct dg_ticket *ret, struct drv_err *err)
     return drv_err_id(err, "K02");
 }
 
-int dg_host_cred(const char *keytab, const char *ccache_path, int64_t min_life_s,
-                 gss_cred_id_t *ret, struct drv_err *err)
+int dg_host_ccache_fresh(const char *keytab, const char *ccache_path, int64_t min_life_s,
+                         struct drv_err *err)
 {
+    struct drv_err why = DRV_ERR_INIT;
     int64_t left_s = 0, given_s = 0;
-    bool usable = ccache_life(ccache_path, &left_s, &given_s, NULL) == 0;
+    (void)ccache_life(ccache_path, &left_s, &given_s, NULL); // left_s stays 0 without a cache
     int64_t want_s = min_life_s;
     if (want_s < 0)
         want_s = given_s / 2 < MIN_LIFE_S ? given_s / 2 : MIN_LIFE_S;
-    if ((!usable || left_s == 0 || left_s < want_s) &&
-        dg_host_ccache(keytab, NULL, ccache_path, err) < 0)
+    if ((left_s > 0 && left_s >= want_s) || dg_host_ccache(keytab, NULL, ccache_path, &why) == 0)
+        return 0;
+    if (left_s > 0 && why.code == DRV_EUNREACHABLE)
+        return 0;
+    if (err)
+        *err = why;
+    return -1;
+}
+
+int dg_host_cred(const char *keytab, const char *ccache_path, int64_t min_life_s,
+                 gss_cred_id_t *ret, struct drv_err *err)
+{
+    if (dg_host_ccache_fresh(keytab, ccache_path, min_life_s, err) < 0)
         return -1;
 
     char *kt DRV_AUTO_FREE = drv_xasprintf("FILE:%s", keytab);

@@ -25,14 +25,11 @@ int ha_host_ccache_renew(struct ha *ha, struct drv_err *err)
 
 int ha_host_ccache(struct ha *ha, char *ret, size_t size, struct drv_err *err)
 {
-    int64_t left_s = 0;
-    struct drv_err none = DRV_ERR_INIT;
+    // Half of a usual ticket's life: a drover-store that starts now shall live on it for hours.
+    const int64_t min_life_s = 5 * 3600;
     if (ccache_path(ha, ret, size, err) < 0)
         return -1;
-    // Half of a usual ticket's life: a drover-store that starts now shall live on it for hours.
-    if (dg_ccache_lifetime_s(ret, &left_s, &none) == 0 && left_s > 5 * 3600L)
-        return 0;
-    return dg_host_ccache(drv_conf_str(ha->conf, "keytab"), NULL, ret, err);
+    return dg_host_ccache_fresh(drv_conf_str(ha->conf, "keytab"), ret, min_life_s, err);
 }
 
 void ha_ccache_once(struct ha *ha, char *ret, size_t size)

@@ -29,6 +29,12 @@ int dg_keytab_principal(const char *keytab, char ret[DG_NAME_LEN], struct drv_er
 int dg_host_ccache(const char *keytab, const char *principal, const char *ccache_path,
                    struct drv_err *err);
 
+// The same for the keytab's account, when less than min_life_s of ccache_path's TGT is left (< 0:
+// 3600, or half of what the KDC gives if that is less). A ticket that still lives is kept when no
+// KDC answers: a move under way outlives a domain controller that is down.
+int dg_host_ccache_fresh(const char *keytab, const char *ccache_path, int64_t min_life_s,
+                         struct drv_err *err);
+
 // What a keytab has for principal, whose realm may be left out.
 struct dg_keys {
     unsigned kvno;  // the newest
@@ -56,9 +62,8 @@ int dg_ccache_export(const char *path, struct drv_err *err);
 int dg_ccache_lifetime_s(const char *ccache_path, int64_t *ret_s, struct drv_err *err);
 
 // Credential of the host for accepting (any key of the keytab) and for initiating, S4U2Proxy
-// included. Renews ccache_path first when less than min_life_s of it is left (< 0: 3600, or half of
-// what the KDC gives if that is less). Cheap otherwise: get one per connection, so that a new
-// machine password or TGT counts at once. Free with dg_cred_free.
+// included. Renews ccache_path first as dg_host_ccache_fresh does. Cheap otherwise: get one per
+// connection, so that a new machine password or TGT counts at once. Free with dg_cred_free.
 int dg_host_cred(const char *keytab, const char *ccache_path, int64_t min_life_s,
                  gss_cred_id_t *ret, struct drv_err *err);
 void dg_cred_free(gss_cred_id_t *cred); // NULL and GSS_C_NO_CREDENTIAL are fine

@@ -252,6 +252,30 @@ static void a_failed_logon_without_evidence_stays_as_it_is(void **state)
     assert_string_equal(err.msg, "not on this share");
 }
 
+static void a_ticket_that_lives_is_kept_while_no_kdc_answers(void **state)
+{
+    struct env *e = *state;
+    char *path DRV_AUTO_FREE = in(e, "cc"), *keytab DRV_AUTO_FREE = in(e, "keytab");
+    struct drv_err err = DRV_ERR_INIT;
+    add_key(e, keytab, "HV1$@X.TEST");
+    assert_int_equal(write_ticket(e, "krbtgt/X.TEST@X.TEST", 1000, NULL), 0);
+    assert_int_equal(dg_host_ccache_fresh(keytab, path, 5000, &err), 0);
+    assert_int_equal(write_ticket(e, "krbtgt/X.TEST@X.TEST", -10, NULL), 0);
+    assert_int_equal(dg_host_ccache_fresh(keytab, path, 5000, &err), -1);
+    assert_string_equal(err.id, "K04");
+}
+
+static void a_ticket_that_lives_does_not_hide_a_broken_keytab(void **state)
+{
+    struct env *e = *state;
+    char *path DRV_AUTO_FREE = in(e, "cc"), *keytab DRV_AUTO_FREE = in(e, "keytab");
+    struct drv_err err = DRV_ERR_INIT;
+    assert_int_equal(write_ticket(e, "krbtgt/X.TEST@X.TEST", 1000, NULL), 0);
+    assert_int_equal(dg_host_ccache_fresh(keytab, path, 500, &err), 0);
+    assert_int_equal(dg_host_ccache_fresh(keytab, path, 5000, &err), -1);
+    assert_string_equal(err.id, "K06");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -263,6 +287,8 @@ int main(void)
         TEST(the_lifetime_is_what_is_left_of_the_ticket),
         TEST(no_cache_and_garbage_have_no_lifetime),
         TEST(no_credential_is_no_delegation),
+        TEST(a_ticket_that_lives_is_kept_while_no_kdc_answers),
+        TEST(a_ticket_that_lives_does_not_hide_a_broken_keytab),
         TEST(a_failed_logon_is_explained_by_the_clock_that_the_cache_remembers),
         TEST(a_failed_logon_is_explained_by_the_ticket),
         TEST(a_failed_logon_without_evidence_stays_as_it_is),
