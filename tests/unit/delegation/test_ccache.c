@@ -279,6 +279,10 @@ static void a_ticket_that_lives_does_not_hide_a_broken_keytab(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        // First, as these start GSSAPI: MIT 1.20 forgets what it noted of errors told before that.
+        TEST(a_failed_logon_is_explained_by_the_clock_that_the_cache_remembers),
+        TEST(a_failed_logon_is_explained_by_the_ticket),
+        TEST(a_failed_logon_without_evidence_stays_as_it_is),
         TEST(the_computer_account_is_found_among_service_names),
         TEST(a_missing_or_broken_keytab_says_so),
         TEST(a_cache_is_for_its_owner_alone_and_leaves_no_temporary_file),
@@ -289,9 +293,6 @@ int main(void)
         TEST(no_credential_is_no_delegation),
         TEST(a_ticket_that_lives_is_kept_while_no_kdc_answers),
         TEST(a_ticket_that_lives_does_not_hide_a_broken_keytab),
-        TEST(a_failed_logon_is_explained_by_the_clock_that_the_cache_remembers),
-        TEST(a_failed_logon_is_explained_by_the_ticket),
-        TEST(a_failed_logon_without_evidence_stays_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
