@@ -37,6 +37,7 @@ wants() { section "$1" | grep -iE "^[[:space:]]*$2\$" >/dev/null || say "[$1] la
 
 wants global 'server min protocol = SMB3(_11)?'
 wants global 'server smb encrypt = required'
+wants global 'winbind offline logon = yes'
 wants global 'server signing = (required|mandatory)'
 wants global 'server smb3 encryption algorithms = AES-128-GCM, AES-256-GCM'
 wants global 'server multi channel support = no'
