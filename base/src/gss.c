@@ -63,7 +63,9 @@ static const struct cause causes[] = {
     {(OM_uint32)KRB5KRB_AP_ERR_NOKEY, DRV_EDENIED, "K06",
      "the accepting host's keytab has no key for it: export it again"},
     {(OM_uint32)KRB5KRB_AP_ERR_NOT_US, DRV_EDENIED, "K06",
-     "the accepting host's keytab belongs to another account: export it again"},
+     "the accepting host's keytab has another key: it is older than the account's password or "
+     "belongs "
+     "to another account (export it again), or it is newer than your ticket (kinit again)"},
     {(OM_uint32)KRB5_KT_NOTFOUND, DRV_EDENIED, "K06",
      "the host's keytab lacks its account: samba-tool domain exportkeytab FILE "
      "--principal='HOST$'"},
