@@ -182,6 +182,14 @@ static void ask_directory(const struct dg_env *env, struct dg_evidence *e)
     dg_ldap_free(l);
 }
 
+// What the KDC could not open is the ticket that the user showed us: it knows our key of today
+// alone.
+static void say_old_evidence(struct drv_err *err)
+{
+    drv_err_hint(err, "the user's ticket for this host is older than the password of the host's "
+                      "account: kinit again");
+}
+
 int dg_diagnose(const struct dg_env *env, gss_cred_id_t cred, const char *spn, OM_uint32 major,
                 OM_uint32 minor, struct drv_err *err)
 {
@@ -194,6 +202,8 @@ int dg_diagnose(const struct dg_env *env, gss_cred_id_t cred, const char *spn, O
         struct drv_err cause = DRV_ERR_INIT;
         drv_gss_error(&cause, major, minor, what);
         drv_gss_hint_service(&cause, spn);
+        if (minor == (OM_uint32)KRB5KRB_AP_ERR_BAD_INTEGRITY)
+            say_old_evidence(&cause);
         if (!cause.id[0])
             drv_err_id(&cause, "D14");
         drv_err_prefix(&cause, "acting for %s", e.user);

@@ -118,10 +118,11 @@ keytab_back() {
 
 # keytab_anew ACCOUNT: another password, which comes to the keytab beside the key that is there.
 keytab_anew() {
-    samba_tool user setpassword "$1\$" --newpassword="$HOST_PASSWORD" >/dev/null
+    local password=Anew-$RANDOM$RANDOM.x
+    samba_tool user setpassword "$1\$" --newpassword="$password" >/dev/null
     lab exec admin -- ktutil >/dev/null <<KTUTIL
 addent -password -p $1\$ -k $(kvno_of "$1") -e aes256-cts-hmac-sha1-96 -f
-$HOST_PASSWORD
+$password
 wkt $LAB/keytabs/${1,,}.keytab
 q
 KTUTIL
@@ -160,13 +161,12 @@ setting() { drover_on "$1" --json host show | jq -r ".settings.$2"; } # HOST KEY
 
 test_begin
 AUTH=$(setting hv1 auth)
-ticket short alice -f -l ${SHORT_TICKET_S}s
-SHORT_END=$((EPOCHSECONDS + SHORT_TICKET_S))
 need "VM made" drover_as erin hv1 vm create "$VM" --store "$STORE" --memory 128M --accel tcg --cpu qemu64 --graphics none --disk 64M
 need "VM started" drover_as alice hv1 vm start "$VM"
 host_auth "$(drover_on hv1 --json host set auth=delegation >/dev/null 2>&1 && echo delegation)"
 need "alice may move it" check
-need "so she may with the ticket that is to end" check_with short
+ticket old alice -f
+need "so she may with a ticket of before all that" check_with old
 
 # --- delegation ---
 need "HV1\$ loses drover/hv2" samba_tool delegation del-service "HV1\$" "drover/hv2.$DOMAIN"
@@ -214,6 +214,10 @@ keytab_anew HV2
 agent_fresh hv1 # its ticket for hv2 was for the other password
 rm -f "$LAB/admin/cc/alice"
 need "with passwords and keytabs in order alice may move it" check
+denied "alice's ticket for hv1 is older than hv1's password" 4 K06 "kinit again" check_with old
+ticket short alice -f -l ${SHORT_TICKET_S}s
+SHORT_END=$((EPOCHSECONDS + SHORT_TICKET_S))
+need "so she may with a ticket that is to end" check_with short
 
 # --- names ---
 need "hv2 loses its service name" samba_tool spn delete "drover/hv2.$DOMAIN" "HV2\$"
