@@ -67,22 +67,48 @@ static void exec_child(const char *const argv[], const char *const env[])
 
 // --- run to the end ---
 
+// A progress meter's carriage return ends a line too.
+static bool ends_line(char c)
+{
+    return c == '\n' || c == '\r';
+}
+
 static void last_line(const char *output, char *dst, size_t size)
 {
     size_t end = strlen(output);
-    while (end > 0 && output[end - 1] == '\n')
+    while (end > 0 && ends_line(output[end - 1]))
         end--;
     size_t start = end;
-    while (start > 0 && output[start - 1] != '\n')
+    while (start > 0 && !ends_line(output[start - 1]))
         start--;
     snprintf(dst, size, "%.*s", (int)(end - start), output + start);
 }
 
-// Read until EOF or the deadline; what exceeds max is read and dropped. -1 on time-out.
-static int drain(int fd, char *out, size_t max, int timeout_ms)
+// What a child says: the first max bytes are kept, all of it is shown to watch (NULL = nobody).
+struct capture {
+    char *out; // max + 1 bytes
+    size_t max, len;
+    drv_proc_watch_fn *watch;
+    void *arg;
+};
+
+static ssize_t take_output(int fd, struct capture *c)
+{
+    char scrap[4096];
+    bool room = c->len < c->max;
+    char *dst = room ? c->out + c->len : scrap;
+    ssize_t n = read(fd, dst, room ? c->max - c->len : sizeof scrap);
+    if (n > 0 && room)
+        c->len += (size_t)n;
+    if (n > 0 && c->watch)
+        c->watch(dst, (size_t)n, c->arg);
+    return n;
+}
+
+// Read until EOF or the deadline. -1 on time-out.
+static int drain(int fd, struct capture *c, int timeout_ms)
 {
     int64_t deadline = drv_now_ms() + timeout_ms;
-    size_t len = 0;
     for (;;) {
         int64_t left = deadline - drv_now_ms();
         struct pollfd p = {.fd = fd, .events = POLLIN};
@@ -91,17 +117,13 @@ static int drain(int fd, char *out, size_t max, int timeout_ms)
             continue;
         if (rc <= 0)
             return -1;
-        char scrap[4096];
-        bool room = len < max;
-        ssize_t n = read(fd, room ? out + len : scrap, room ? max - len : sizeof scrap);
+        ssize_t n = take_output(fd, c);
         if (n < 0 && errno == EINTR)
             continue;
         if (n <= 0)
             break;
-        if (room)
-            len += (size_t)n;
     }
-    out[len] = '\0';
+    c->out[c->len] = '\0';
     return 0;
 }
 
@@ -117,8 +139,8 @@ static int check_exit(int status, const char *name, const char *output, struct d
                    WEXITSTATUS(status));
 }
 
-int drv_proc_run(const char *const argv[], const char *const env[], int timeout_ms,
-                 size_t max_output, char **ret_output, struct drv_err *err)
+static int run(const char *const argv[], const char *const env[], int timeout_ms, struct capture *c,
+               struct drv_err *err)
 {
     int fds[2];
     if (pipe2(fds, O_CLOEXEC) < 0)
@@ -139,8 +161,7 @@ int drv_proc_run(const char *const argv[], const char *const env[], int timeout_
     if (pid < 0)
         return drv_err_os(err, fork_errno, "fork");
 
-    DRV_AUTO_FREE char *output = drv_xcalloc(1, max_output + 1);
-    int rc = drain(out_fd, output, max_output, timeout_ms);
+    int rc = drain(out_fd, c, timeout_ms);
     if (rc < 0)
         kill(pid, SIGKILL);
     int status = 0;
@@ -148,11 +169,27 @@ int drv_proc_run(const char *const argv[], const char *const env[], int timeout_
         continue;
     if (rc < 0)
         return drv_err(err, DRV_ETIMEDOUT, "%s: no end after %d s", argv[0], timeout_ms / 1000);
-    if (check_exit(status, argv[0], output, err) < 0)
+    return check_exit(status, argv[0], c->out, err);
+}
+
+int drv_proc_run(const char *const argv[], const char *const env[], int timeout_ms,
+                 size_t max_output, char **ret_output, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *output = drv_xcalloc(1, max_output + 1);
+    struct capture c = {.out = output, .max = max_output};
+    if (run(argv, env, timeout_ms, &c, err) < 0)
         return -1;
     if (ret_output)
         *ret_output = DRV_TAKE(output);
     return 0;
+}
+
+int drv_proc_watch(const char *const argv[], const char *const env[], int timeout_ms,
+                   size_t max_output, drv_proc_watch_fn *watch, void *arg, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *output = drv_xcalloc(1, max_output + 1);
+    struct capture c = {.out = output, .max = max_output, .watch = watch, .arg = arg};
+    return run(argv, env, timeout_ms, &c, err);
 }
 
 // --- helpers that speak lines ---

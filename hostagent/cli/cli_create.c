@@ -4,13 +4,15 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 enum {
     KEY_STORE = 1,
     KEY_MEMORY,
     KEY_VCPUS,
     KEY_DISK,
-    KEY_NETWORK,
+    KEY_IMPORT,
+    KEY_NIC,
     KEY_CPU,
     KEY_ACCEL,
     KEY_MACHINE,
@@ -22,14 +24,21 @@ const struct argp_option cli_create_options[] = {
     {"store", KEY_STORE, "STORE", 0,
      "Where the VM has its home and, if not said otherwise, its disks", 0},
     {"memory", KEY_MEMORY, "SIZE", 0, "Memory, such as 4G", 0},
-    {"vcpus", KEY_VCPUS, "N", 0, "Processors (default 1)", 0},
+    {"cpus", KEY_VCPUS, "N", 0, "Processors (default 1)", 0},
+    {"vcpus", 0, NULL, OPTION_ALIAS, NULL, 0},
     {"disk", KEY_DISK, "SIZE[,store=S][,format=raw|qcow2][,import=FILE]", 0,
      "A disk; repeat for more. import copies a file of the agent's host, whose size is taken if "
      "none is "
      "given",
      0},
-    {"network", KEY_NETWORK, "BRIDGE[,mac=MAC][,model=MODEL]", 0,
+    {"import", KEY_IMPORT, "FILE", 0,
+     "A disk with the contents of a raw, qcow2, VHDX, VHD or VMDK file of the agent's host, "
+     "compared "
+     "afterwards; the same as --disk import=FILE",
+     0},
+    {"nic", KEY_NIC, "BRIDGE[,mac=MAC][,model=MODEL]", 0,
      "A network card on a bridge; repeat for more", 0},
+    {"network", 0, NULL, OPTION_ALIAS, NULL, 0},
     {"cpu", KEY_CPU, "MODEL", 0, "CPU model that the guest sees; take one that all hosts have", 0},
     {"accel", KEY_ACCEL, "kvm|tcg", 0, "Hardware virtualisation, or emulation", 0},
     {"machine", KEY_MACHINE, "M", 0, "Versioned machine type, such as pc-q35-7.2", 0},
@@ -88,6 +97,32 @@ static int split_pairs(struct cli *c, const char *option, char *text, const char
     return 0;
 }
 
+// Name the source of a disk's contents. -1: usage error printed.
+static int put_import(struct cli *c, const char *option, const char *file, json_t *disk)
+{
+    DRV_AUTO_FREE char *path = NULL;
+    if (*file != '/') { // the agent has another working directory
+        path = c->host ? NULL : realpath(file, NULL);
+        if (!path && c->host)
+            cli_usage(c, "%s%s must be an absolute path on %s", option, file, c->host);
+        else if (!path)
+            cli_usage(c, "%s%s: there is no such file", option, file);
+        if (!path)
+            return -1;
+    }
+    if (json_object_set_new(disk, "import", json_string(path ? path : file)) == 0)
+        return 0;
+    cli_usage(c, "%sFILE: its name is not UTF-8 text", option);
+    return -1;
+}
+
+// --import FILE as a member of disks[]: all of it is the name, commas too.
+static json_t *import_arg(struct cli *c, const char *file)
+{
+    DRV_AUTO_JSON json_t *disk = json_object();
+    return put_import(c, "--import ", file, disk) < 0 ? NULL : DRV_TAKE(disk);
+}
+
 // "40G,store=fast" as a member of disks[]. NULL: usage error printed.
 static json_t *disk_arg(struct cli *c, const char *value)
 {
@@ -104,18 +139,11 @@ static json_t *disk_arg(struct cli *c, const char *value)
         cli_usage(c, "--disk: format is raw or qcow2");
         return NULL;
     }
-    const char *file = json_string_value(json_object_get(disk, "import"));
-    if (file && *file != '/') { // the agent has another working directory
-        DRV_AUTO_FREE char *path = c->host ? NULL : realpath(file, NULL);
-        if (!path) {
-            if (c->host)
-                cli_usage(c, "--disk: import=%s must be an absolute path on %s", file, c->host);
-            else
-                cli_usage(c, "--disk: there is no file %s", file);
-            return NULL;
-        }
-        json_object_set_new(disk, "import", json_string(path));
-    }
+    DRV_AUTO_FREE char *file = NULL;
+    if (json_object_get(disk, "import"))
+        file = drv_xstrdup(json_string_value(json_object_get(disk, "import")));
+    if (file && put_import(c, "--disk: import=", file, disk) < 0)
+        return NULL;
     int64_t bytes = 0;
     if (*size && cli_parse_size(size, &bytes, &err)) {
         cli_usage(c, "--disk: %s", err.msg);
@@ -136,27 +164,38 @@ static json_t *nic_arg(struct cli *c, const char *value)
     DRV_AUTO_FREE char *text = drv_xstrdup(value);
     DRV_AUTO_JSON json_t *nic = json_object();
     const char *network;
-    if (split_pairs(c, "--network", text, keys, nic, &network))
+    if (split_pairs(c, "--nic", text, keys, nic, &network))
         return NULL;
     if (!*network) {
-        cli_usage(c, "--network: name the bridge, such as --network br0");
+        cli_usage(c, "--nic: name the bridge, such as --nic br0");
         return NULL;
     }
     json_object_set_new(nic, "network", json_string(network));
     return DRV_TAKE(nic);
 }
 
-static int repeated(struct cli *c, const struct cli_args *a, int key,
-                    json_t *(*parse)(struct cli *c, const char *value), json_t *list)
+// Options that may come again, each a member of a list, in the order of the command line.
+static const struct {
+    int key;
+    const char *list;
+    json_t *(*parse)(struct cli *c, const char *value);
+} members[] = {
+    {KEY_DISK, "disks", disk_arg},
+    {KEY_IMPORT, "disks", import_arg},
+    {KEY_NIC, "nics", nic_arg},
+};
+
+static int put_members(struct cli *c, const struct cli_args *a, json_t *args)
 {
-    unsigned at = 0;
-    const char *value;
-    while ((value = cli_opt_next(a, key, &at))) {
-        json_t *one = parse(c, value);
-        if (!one)
-            return -1;
-        json_array_append_new(list, one);
-    }
+    for (unsigned i = 0; i < a->n_opt; i++)
+        for (unsigned m = 0; m < DRV_ARRAY_LEN(members); m++) {
+            if (a->opt[i].key != members[m].key)
+                continue;
+            json_t *one = members[m].parse(c, a->opt[i].value);
+            if (!one)
+                return -1;
+            json_array_append_new(json_object_get(args, members[m].list), one);
+        }
     return 0;
 }
 
@@ -179,7 +218,7 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
         return NULL;
     }
     if (vcpus && cli_parse_count(vcpus, 1, 255, &n_vcpus, &err)) {
-        cli_usage(c, "--vcpus: %s", err.msg);
+        cli_usage(c, "--cpus: %s", err.msg);
         return NULL;
     }
     DRV_AUTO_JSON json_t *args = json_pack(
@@ -189,8 +228,7 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
         cli_usage(c, "a name is not UTF-8 text");
         return NULL;
     }
-    if (repeated(c, a, KEY_DISK, disk_arg, json_object_get(args, "disks")) ||
-        repeated(c, a, KEY_NETWORK, nic_arg, json_object_get(args, "nics")))
+    if (put_members(c, a, args))
         return NULL;
     for (unsigned i = 0; i < DRV_ARRAY_LEN(texts); i++) {
         const char *value = cli_opt(a, texts[i].key);
@@ -203,12 +241,69 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
     return DRV_TAKE(args);
 }
 
+// --- carrying it out ---
+
+struct importing {
+    const struct cli *c;
+    bool screen;   // redraw one line
+    char last[96]; // disk and step of the last event
+};
+
+// The agent's words are another computer's: shown with cli_put() only.
+static void on_event(const json_t *event, void *arg)
+{
+    struct importing *im = arg;
+    const char *disk, *step;
+    int percent;
+    char now[sizeof im->last];
+    if (json_unpack((json_t *)event, "{s:s, s:s, s:i}", "disk", &disk, "step", &step, "percent",
+                    &percent) < 0)
+        return;
+    if (im->c->json) {
+        cli_put_json(event);
+        return;
+    }
+    snprintf(now, sizeof now, "%s: %s", disk, step);
+    bool next = strcmp(now, im->last) != 0;
+    DRV_COPY(im->last, now);
+    if (im->screen)
+        fputs("\r\033[K", stderr);
+    else if (!next)
+        return;
+    cli_put(stderr, now);
+    if (im->screen)
+        fprintf(stderr, " %d %%", percent);
+    else
+        fputc('\n', stderr);
+}
+
+static json_t *create(struct cli *c, json_t *args)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    struct importing im = {.c = c};
+    im.screen = isatty(STDERR_FILENO) && !c->quiet && !c->plain;
+    if (cli_connect(c, &err)) {
+        json_decref(args);
+        c->status = cli_error(c, &err);
+        return NULL;
+    }
+    if (!c->quiet)
+        drv_client_on_event(c->client, on_event, &im);
+    json_t *reply = cli_try(c, "vm.create", args, 0, &err); // an import takes its time
+    drv_client_on_event(c->client, NULL, NULL);
+    if (im.screen && im.last[0])
+        fputs("\r\033[K", stderr);
+    if (!reply)
+        c->status = cli_error(c, &err);
+    return reply;
+}
+
 int cli_vm_create(struct cli *c, const struct cli_args *a)
 {
     json_t *args = cli_create_args(c, a);
     if (!args)
         return DRV_EXIT_USAGE;
-    DRV_AUTO_JSON json_t *reply = cli_call(c, "vm.create", args, 0); // an import takes its time
+    DRV_AUTO_JSON json_t *reply = create(c, args);
     if (!reply)
         return c->status;
     if (c->json) {

@@ -35,7 +35,7 @@ const struct cli_verb cli_verbs[] = {
 
     {.noun = "vm", .verb = "create", .args = "NAME", .min_pos = 1, .max_pos = 1, .options = cli_create_options, .run = cli_vm_create,
      .summary = "Create a VM",
-     .examples = "  drover vm create web01 --store vms --memory 4G --vcpus 2 --disk 40G --network br0\n"
+     .examples = "  drover vm create web01 --store vms --memory 4G --cpus 2 --disk 40G --nic br0\n"
                  "  drover vm create db --store vms --memory 8G --disk import=/tmp/db.qcow2,store=fast"},
     {.noun = "vm", .verb = "list", .run = cli_vm_list,
      .summary = "List the VMs of a host",
@@ -64,7 +64,7 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Move a running VM to another host",
      .examples = "  drover move web01 --to hv2                   its disks stay where they are\n"
                  "  drover move web01 --to hv2 --storage fast    and its disks with it\n"
-                 "  drover move web01 --to hv2 --disk disk1=fast --network br0=lan\n\n"
+                 "  drover move web01 --to hv2 --disk disk1=fast --nic br0=lan\n\n"
                  "Ctrl-C detaches; it never cancels the move."},
     {.noun = "move-storage", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_storage_options, .run = cli_move_storage,
      .summary = "Move a running VM's disks to another store of its host",

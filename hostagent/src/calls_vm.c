@@ -119,6 +119,12 @@ static json_t *brief(struct ha *ha, const char *key)
 
 // --- vm.create, vm.register, vm.delete ---
 
+static void on_import(const char *disk, const char *step, unsigned percent, void *arg)
+{
+    ha_emit(arg, json_pack("{s:s, s:s, s:s, s:i}", "event", "import", "disk", disk, "step", step,
+                           "percent", (int)percent));
+}
+
 static json_t *vm_create(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     char uuid[DRV_UUID_LEN];
@@ -127,6 +133,8 @@ static json_t *vm_create(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     DRV_AUTO_JSON json_t *notices = json_array();
     if (ha_create_args(args, spec, err) < 0)
         return NULL;
+    spec->progress = on_import;
+    spec->progress_arg = ctx;
     spec->import_any = ctx->via == HA_VIA_UNIX && ctx->uid == 0;
     int rc = ha_vm_create(ctx->ha, spec, uuid, notices, err);
     ha_audit_end(ctx, spec->name, rc < 0 ? err : NULL);

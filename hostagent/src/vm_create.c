@@ -13,7 +13,7 @@ struct making {
     const struct ha_create_spec *spec;
     struct ss_vmdef def;
     struct ss_store *home;
-    enum ss_format import_format[SS_MAX_DISKS];
+    struct ha_import imports[SS_MAX_DISKS];
     uint64_t bytes[SS_MAX_DISKS];
     struct ha_owner *owner;
     // What there is to remove.
@@ -27,10 +27,10 @@ static int look_at_disks(struct making *m, struct drv_err *err)
 {
     for (unsigned i = 0; i < m->def.n_disks; i++) {
         const struct ha_new_disk *d = &m->spec->disks[i];
-        uint64_t have = 0;
-        if (d->import[0] && ha_import_look(m->ha, d->import, m->spec->import_any,
-                                           &m->import_format[i], &have, err) < 0)
+        struct ha_import *in = &m->imports[i];
+        if (d->import[0] && ha_import_look(m->ha, d->import, m->spec->import_any, in, err) < 0)
             return -1;
+        uint64_t have = in->bytes;
         m->bytes[i] = d->size_bytes ? (d->size_bytes + 511) & ~(uint64_t)511 : have;
         if (m->bytes[i] < have)
             return drv_err(err, DRV_EINVAL, "%s holds %llu bytes, more than the disk's %llu",
@@ -105,8 +105,9 @@ static int own(struct making *m, const char *hash, struct drv_err *err)
     if (!m->owner)
         return -1;
     for (unsigned i = 0; i < m->def.n_disks; i++)
-        if (imports & (1u << i) && ha_import_copy(m->ha, &m->def, i, m->spec->disks[i].import,
-                                                  m->import_format[i], err) < 0)
+        if (imports & (1u << i) &&
+            ha_import_copy(m->ha, &m->def, i, &m->imports[i], m->spec->progress,
+                           m->spec->progress_arg, err) < 0)
             return -1;
     m->made_record = true;
     if (ha_owner_flush_home(m->owner, m->spec->store, m->def.name, 1, NULL, err) < 0 ||

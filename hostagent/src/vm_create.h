@@ -3,16 +3,14 @@
 #ifndef HOSTAGENT_VM_CREATE_H
 #define HOSTAGENT_VM_CREATE_H
 
-#include <limits.h>
-
-#include "agent.h"
+#include "vm_import.h"
 
 struct ha_new_disk {
     uint64_t size_bytes;     // 0 = that of the imported file
     char store[SS_NAME_MAX]; // "" = the VM's
     bool format_set;
     enum ss_format format;
-    char import[PATH_MAX]; // raw or qcow2 file of this host; "" = an empty disk
+    char import[PATH_MAX]; // image file of this host; "" = an empty disk
 };
 
 struct ha_new_nic {
@@ -30,6 +28,8 @@ struct ha_create_spec {
     char cpu[32], accel[8], machine[32], graphics[16]; // "" = drover chooses
     char notes[1024];
     bool import_any; // imports from anywhere (local root); else from folders of local stores only
+    ha_import_progress *progress; // NULL = nobody asks
+    void *progress_arg;
 };
 
 // Definition, without stores being touched: machine, CPU model, PCI slots, names. notices: what the
@@ -51,16 +51,5 @@ int ha_vm_register(struct ha *ha, const char *store, const char *name, char ret_
 // first, so that no other host can start it meanwhile. On success vm is gone; on failure it is
 // still there and unlocked, and deleting again goes on.
 int ha_vm_delete(struct ha_vm *vm, bool keep_disks, json_t *notices, struct drv_err *err);
-
-// --- vm_disks.c: a new VM's images ---
-
-// What an import's source is. DRV_EINVAL: neither raw nor qcow2, or it needs other files.
-// any: see import_any.
-int ha_import_look(struct ha *ha, const char *path, bool any, enum ss_format *ret_format,
-                   uint64_t *ret_bytes, struct drv_err *err);
-// Copy an import into a disk's image; the image exists, empty. Disks on SMB stores are written
-// through their running drover-store.
-int ha_import_copy(struct ha *ha, const struct ss_vmdef *def, unsigned disk, const char *path,
-                   enum ss_format format, struct drv_err *err);
 
 #endif

@@ -23,6 +23,12 @@ int drv_program_find(const char *file, const char *libexec, char *ret, size_t si
 int drv_proc_run(const char *const argv[], const char *const env[], int timeout_ms,
                  size_t max_output, char **ret_output, struct drv_err *err);
 
+// The same, and watch (NULL = nobody) sees the output as it comes, in pieces without a NUL; an
+// error has its message from the first max_output bytes.
+typedef void drv_proc_watch_fn(const char *text, size_t len, void *arg);
+int drv_proc_watch(const char *const argv[], const char *const env[], int timeout_ms,
+                   size_t max_output, drv_proc_watch_fn *watch, void *arg, struct drv_err *err);
+
 // A helper that speaks lines on stdin/stdout; stderr is inherited.
 struct drv_helper {
     pid_t pid;

@@ -385,17 +385,39 @@ static void a_created_vm_is_asked_for_exactly(void **state)
     struct fake_agent agent;
     struct fake_run r;
     fake_start(&agent, script);
-    RUN(&r, &agent, "vm", "create", "web", "--store", "vms", "--memory", "4G", "--vcpus", "2",
-        "--disk", "40G,format=raw,store=fast", "--disk", "import=/tmp/x.img", "--network",
-        "br0,mac=52:54:00:00:00:01", "--accel", "tcg", "--notes", "a, b");
+    RUN(&r, &agent, "vm", "create", "web", "--store", "vms", "--memory", "4G", "--cpus", "2",
+        "--disk", "40G,format=raw,store=fast", "--import", "/tmp/a, b.vhdx", "--disk",
+        "import=/tmp/x.img", "--network", "br0,mac=52:54:00:00:00:01", "--accel", "tcg", "--notes",
+        "a, b");
     assert_int_equal(r.status, 0);
     assert_has(r.out, "Note: memory is 262152 KiB\n");
     assert_string_equal(
         fake_log(&agent),
         "vm.create {\"accel\":\"tcg\",\"disks\":[{\"format\":\"raw\",\"size_bytes\":42949672960,"
-        "\"store\":\"fast\"},{\"import\":\"/tmp/x.img\"}],\"memory_mib\":4096,\"name\":\"web\","
+        "\"store\":\"fast\"},{\"import\":\"/tmp/a, "
+        "b.vhdx\"},{\"import\":\"/tmp/x.img\"}],\"memory_mib\":4096,\"name\":\"web\","
         "\"nics\":[{\"mac\":\"52:54:00:00:00:01\",\"network\":\"br0\"}],\"notes\":\"a, b\","
         "\"store\":\"vms\",\"vcpus\":2}\n");
+    fake_stop(&agent);
+}
+
+static void an_import_says_which_step_it_is_at(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"vm.create",
+         "{\"return\":{\"vm\":\"u\",\"notices\":[]}}",
+         {"{\"event\":\"import\",\"id\":1,\"disk\":\"disk0\",\"step\":\"copy\",\"percent\":1}",
+          "{\"event\":\"import\",\"id\":1,\"disk\":\"disk0\",\"step\":\"copy\",\"percent\":100}",
+          "{\"event\":\"import\",\"id\":1,\"disk\":\"d\\u001b[2J\",\"step\":\"compare\","
+          "\"percent\":2}"}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "vm", "create", "web", "--store", "vms", "--memory", "4G", "--import", "/x");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(r.err, "disk0: copy\nd?[2J: compare\n"); // a line a step in a log
     fake_stop(&agent);
 }
 
@@ -560,6 +582,7 @@ int main(void)
         cmocka_unit_test(lists_are_tables_tabs_or_json),
         cmocka_unit_test(a_vm_is_shown_with_its_owner),
         cmocka_unit_test(a_created_vm_is_asked_for_exactly),
+        cmocka_unit_test(an_import_says_which_step_it_is_at),
         cmocka_unit_test(usage_errors_are_2_and_ask_nobody),
         cmocka_unit_test(help_is_no_error),
         cmocka_unit_test(refusals_keep_the_agents_words),
