@@ -192,6 +192,8 @@ struct dg_ldap;
 struct dg_wanted;
 int cli_delegation_carry_out(struct cli *c, struct dg_ldap *l, const struct dg_wanted *w);
 
+// "STORE/PATH" or "STORE:PATH" as {store, path}. NULL: the usage error is printed.
+json_t *cli_disc_arg(struct cli *c, const char *option, const char *value);
 // Arguments of vm.create, move.start and move.storage from the command line. NULL: the usage error
 // is printed.
 json_t *cli_create_args(struct cli *c, const struct cli_args *a);

@@ -13,6 +13,7 @@ enum {
     KEY_DISK,
     KEY_IMPORT,
     KEY_NIC,
+    KEY_CDROM,
     KEY_CPU,
     KEY_ACCEL,
     KEY_MACHINE,
@@ -39,6 +40,9 @@ const struct argp_option cli_create_options[] = {
     {"nic", KEY_NIC, "BRIDGE[,mac=MAC][,model=MODEL]", 0,
      "A network card on a bridge; repeat for more", 0},
     {"network", 0, NULL, OPTION_ALIAS, NULL, 0},
+    {"cdrom", KEY_CDROM, "STORE/PATH", 0,
+     "A CD-ROM drive with a disc, an ISO file on a store; or \"empty\"; repeat for a second one",
+     0},
     {"cpu", KEY_CPU, "MODEL", 0, "CPU model that the guest sees; take one that all hosts have", 0},
     {"accel", KEY_ACCEL, "kvm|tcg", 0, "Hardware virtualisation, or emulation", 0},
     {"machine", KEY_MACHINE, "M", 0, "Versioned machine type, such as pc-q35-7.2", 0},
@@ -174,6 +178,24 @@ static json_t *nic_arg(struct cli *c, const char *value)
     return DRV_TAKE(nic);
 }
 
+json_t *cli_disc_arg(struct cli *c, const char *option, const char *value)
+{
+    size_t store = strcspn(value, "/:");
+    if (!store || !value[store] || !value[store + 1]) {
+        cli_usage(c, "%s: \"%s\" is not STORE/PATH, such as isos/debian.iso", option, value);
+        return NULL;
+    }
+    json_t *disc = json_pack("{s:s%, s:s}", "store", value, store, "path", value + store + 1);
+    if (!disc)
+        cli_usage(c, "%s: \"%s\" is not UTF-8 text", option, value);
+    return disc;
+}
+
+static json_t *cdrom_arg(struct cli *c, const char *value)
+{
+    return strcmp(value, "empty") ? cli_disc_arg(c, "--cdrom", value) : json_object();
+}
+
 // Options that may come again, each a member of a list, in the order of the command line.
 static const struct {
     int key;
@@ -183,6 +205,7 @@ static const struct {
     {KEY_DISK, "disks", disk_arg},
     {KEY_IMPORT, "disks", import_arg},
     {KEY_NIC, "nics", nic_arg},
+    {KEY_CDROM, "cdroms", cdrom_arg},
 };
 
 static int put_members(struct cli *c, const struct cli_args *a, json_t *args)
@@ -222,8 +245,8 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
         return NULL;
     }
     DRV_AUTO_JSON json_t *args = json_pack(
-        "{s:s, s:s, s:I, s:I, s:[], s:[]}", "name", a->pos[0], "store", store, "memory_mib",
-        (json_int_t)(memory_bytes >> 20), "vcpus", (json_int_t)n_vcpus, "disks", "nics");
+        "{s:s, s:s, s:I, s:I, s:[], s:[], s:[]}", "name", a->pos[0], "store", store, "memory_mib",
+        (json_int_t)(memory_bytes >> 20), "vcpus", (json_int_t)n_vcpus, "disks", "nics", "cdroms");
     if (!args) {
         cli_usage(c, "a name is not UTF-8 text");
         return NULL;

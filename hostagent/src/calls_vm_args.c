@@ -48,14 +48,26 @@ static int nic_args(const json_t *j, struct ha_new_nic *n, struct drv_err *err)
     return take(n->model, sizeof n->model, model, "model", err);
 }
 
-static int lists(const json_t *disks, const json_t *nics, struct ha_create_spec *s,
-                 struct drv_err *err)
+static int cdrom_args(const json_t *j, struct ha_new_cdrom *c, struct drv_err *err)
+{
+    const char *store = NULL, *path = NULL;
+    if (ha_args(j, err, "{s?s, s?s}", "store", &store, "path", &path) < 0 ||
+        take(c->store, sizeof c->store, store, "store", err) < 0 ||
+        take(c->path, sizeof c->path, path, "path", err) < 0)
+        return -1;
+    return 0;
+}
+
+static int lists(const json_t *disks, const json_t *nics, const json_t *cdroms,
+                 struct ha_create_spec *s, struct drv_err *err)
 {
     if (!json_is_array(disks) || json_array_size(disks) < 1 ||
         json_array_size(disks) > SS_MAX_DISKS)
         return drv_err(err, DRV_EINVAL, "a VM needs 1 to %d disks", SS_MAX_DISKS);
     if (nics && (!json_is_array(nics) || json_array_size(nics) > SS_MAX_NICS))
         return drv_err(err, DRV_EINVAL, "nics: at most %d", SS_MAX_NICS);
+    if (cdroms && (!json_is_array(cdroms) || json_array_size(cdroms) > SS_MAX_CDROMS))
+        return drv_err(err, DRV_EINVAL, "cdroms: at most %d", SS_MAX_CDROMS);
     s->n_disks = (unsigned)json_array_size(disks);
     for (unsigned i = 0; i < s->n_disks; i++)
         if (disk_args(json_array_get(disks, i), &s->disks[i], err) < 0)
@@ -64,6 +76,10 @@ static int lists(const json_t *disks, const json_t *nics, struct ha_create_spec 
     for (unsigned i = 0; i < s->n_nics; i++)
         if (nic_args(json_array_get(nics, i), &s->nics[i], err) < 0)
             return drv_err_prefix(err, "network card %u", i);
+    s->n_cdroms = cdroms ? (unsigned)json_array_size(cdroms) : 0;
+    for (unsigned i = 0; i < s->n_cdroms; i++)
+        if (cdrom_args(json_array_get(cdroms, i), &s->cdroms[i], err) < 0)
+            return drv_err_prefix(err, "CD-ROM %u", i);
     return 0;
 }
 
@@ -72,12 +88,12 @@ int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_er
     const char *name, *store, *cpu = NULL, *accel = NULL, *machine = NULL, *graphics = NULL;
     const char *notes = NULL;
     json_int_t memory_mib, vcpus = 1;
-    json_t *disks, *nics = NULL;
+    json_t *disks, *nics = NULL, *cdroms = NULL;
     memset(ret, 0, sizeof *ret);
-    if (ha_args(args, err, "{s:s, s:s, s:I, s?I, s:o, s?o, s?s, s?s, s?s, s?s, s?s}", "name", &name,
-                "store", &store, "memory_mib", &memory_mib, "vcpus", &vcpus, "disks", &disks,
-                "nics", &nics, "cpu", &cpu, "accel", &accel, "machine", &machine, "graphics",
-                &graphics, "notes", &notes) < 0)
+    if (ha_args(args, err, "{s:s, s:s, s:I, s?I, s:o, s?o, s?o, s?s, s?s, s?s, s?s, s?s}", "name",
+                &name, "store", &store, "memory_mib", &memory_mib, "vcpus", &vcpus, "disks", &disks,
+                "nics", &nics, "cdroms", &cdroms, "cpu", &cpu, "accel", &accel, "machine", &machine,
+                "graphics", &graphics, "notes", &notes) < 0)
         return -1;
     if (!drv_name_valid(name, SS_NAME_MAX - 1) || !drv_name_valid(store, SS_NAME_MAX - 1))
         return drv_err(err, DRV_EINVAL,
@@ -97,5 +113,5 @@ int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_er
         take(ret->graphics, sizeof ret->graphics, graphics, "graphics", err) < 0 ||
         take(ret->notes, sizeof ret->notes, notes, "notes", err) < 0)
         return -1;
-    return lists(disks, nics, ret, err);
+    return lists(disks, nics, cdroms, ret, err);
 }

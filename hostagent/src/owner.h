@@ -5,6 +5,7 @@
 #ifndef HOSTAGENT_OWNER_H
 #define HOSTAGENT_OWNER_H
 
+#include "drover/delegation.h"
 #include "drover/storeproc.h"
 
 struct ha;
@@ -36,6 +37,14 @@ struct ha_owner {
     char image_ids[SS_MAX_DISKS][DRV_UUID_LEN]; // of new images, by disk; "" = as in the record
     char unsettled[DRV_UUID_LEN]; // nonce of a commit whose outcome is unknown, "" = none
 };
+
+// What every drover-store of this host is started with, by the settings of that store. The caller
+// completes spec.
+struct ha_proc_base {
+    struct ss_proc_spec spec;
+    char principal[DG_NAME_LEN];
+};
+int ha_proc_base(struct ha *ha, const char *store, struct ha_proc_base *ret, struct drv_err *err);
 
 // Start the processes for def on this host (those disks that lie on SMB stores, and one for the
 // record where needed), observing. fresh: bit i set = disk i is a new image that a move fills: it
@@ -93,7 +102,7 @@ int ha_owner_flush_home(struct ha_owner *o, const char *store, const char *home,
                         const char *sha256, struct drv_err *err);
 int ha_owner_set_patience(struct ha_owner *o, int ms, struct drv_err *err);
 bool ha_owner_lost(struct ha_owner *o, char *why, size_t size); // some process has lost its session
-// End all processes. NULL allowed; frees o in any case.
+// End all processes, those of the VM's discs too. NULL allowed; frees o in any case.
 int ha_owner_quit(struct ha_owner *o, struct drv_err *err);
 void ha_owner_free(struct ha_owner *o); // closes the connections, leaves the processes alone
 

@@ -7,7 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent.h"
-#include "drover/delegation.h"
+#include "disc.h"
 
 enum { QCOW2_HEADROOM_MIN = 64 << 20 };
 
@@ -90,39 +90,48 @@ static int disk_virtual_bytes(struct ha *ha, const struct ss_disk *d, uint64_t *
     return rc < 0 ? drv_err_prefix(err, "disk %s", d->id) : 0;
 }
 
+int ha_proc_base(struct ha *ha, const char *store, struct ha_proc_base *ret, struct drv_err *err)
+{
+    struct ha_store_settings settings;
+    const char *keytab = drv_conf_str(ha->conf, "keytab");
+    if (ha_store_settings(ha, store, &settings, err) < 0 ||
+        dg_keytab_principal(keytab, ret->principal, err) < 0)
+        return -1;
+    ret->spec = (struct ss_proc_spec){
+        .program = ha->store_program,
+        .keytab = keytab,
+        .principal = ret->principal,
+        .stall_deadline_s = settings.stall_deadline_s,
+        .no_encryption = !settings.encrypt,
+        .socket_uid = ha->qemu_uid,
+        .socket_gid = ha->qemu_gid,
+    };
+    return 0;
+}
+
 int ha_owner_start_one(struct ha_owner *o, unsigned i, bool after_crash, struct drv_err *err)
 {
     struct ha *ha = o->ha;
     char image_url[HA_URL_MAX] = "", record_url[HA_URL_MAX], arbiter[HA_URL_MAX];
-    char record[SS_PATH_MAX], qmp2[HA_SOCK_MAX], principal[DG_NAME_LEN];
-    const char *keytab = drv_conf_str(ha->conf, "keytab");
+    char record[SS_PATH_MAX], qmp2[HA_SOCK_MAX];
     struct ha_settings host;
-    struct ha_store_settings store;
+    struct ha_proc_base base;
     ha_settings_get(ha, &host);
     ss_record_path(o->uuid, record);
-    if (ha_store_settings(ha, o->disk_ix[i] < 0 ? host.arbiter : o->def.disks[o->disk_ix[i]].store,
-                          &store, err) < 0 ||
+    if (ha_proc_base(ha, o->disk_ix[i] < 0 ? host.arbiter : o->def.disks[o->disk_ix[i]].store,
+                     &base, err) < 0 ||
         ha_arbiter_url(ha, arbiter, sizeof arbiter, err) < 0 ||
         ha_store_file_url(arbiter, record, record_url, sizeof record_url, err) < 0 ||
-        dg_keytab_principal(keytab, principal, err) < 0 ||
         ha_qemu_sock(o->dir, HA_SOCK_QMP2, qmp2, err) < 0)
         return -1;
-    struct ss_proc_spec spec = {
-        .program = ha->store_program,
-        .dir = o->dir,
-        .name = o->names[i],
-        .keytab = keytab,
-        .principal = principal,
-        .record_url = record_url,
-        .holds_record = i == o->record_ix,
-        .after_crash = after_crash,
-        .record_guards_guest = o->guards[i],
-        .qmp_path = qmp2,
-        .stall_deadline_s = store.stall_deadline_s,
-        .no_encryption = !store.encrypt,
-        .socket_uid = ha->qemu_uid,
-        .socket_gid = ha->qemu_gid,
-    };
+    struct ss_proc_spec spec = base.spec;
+    spec.dir = o->dir;
+    spec.name = o->names[i];
+    spec.record_url = record_url;
+    spec.holds_record = i == o->record_ix;
+    spec.after_crash = after_crash;
+    spec.record_guards_guest = o->guards[i];
+    spec.qmp_path = qmp2;
     if (o->disk_ix[i] >= 0) {
         const struct ss_disk *d = &o->def.disks[o->disk_ix[i]];
         uint64_t virtual_bytes = 0;
@@ -250,6 +259,8 @@ int ha_owner_quit(struct ha_owner *o, struct drv_err *err)
             rc = -1;
         ss_proc_close(p);
     }
+    if (ha_discs_close(o->dir, rc ? NULL : err) < 0)
+        rc = -1;
     if (rc == 0)
         ha_owner_forget(o);
     ha_owner_free(o);

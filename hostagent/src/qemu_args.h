@@ -16,6 +16,11 @@ struct ha_disk_rt {
     const char *filename; // local image; NULL with nbd_path; both NULL: CD-ROM drive without a disc
 };
 
+// The same with its texts: a socket or a file, the other is ""; both "": a drive without a disc.
+struct ha_image_at {
+    char nbd[172], file[SS_PATH_MAX * 2];
+};
+
 struct ha_qemu_rt {
     const char *emulator; // NULL = "qemu-system-x86_64"
     const char *sock_dir; // directory in which QEMU creates its sockets and pid file

@@ -80,18 +80,25 @@ int qmp_nbd_node_add(struct qmp *q, const struct qmp_nbd_target *t, struct drv_e
     return qmp_do(q, "blockdev-add", args, QMP_TIMEOUT_MS, err);
 }
 
-// A protocol node (stolen) called file and the format node over it; nothing stays after a failure.
-static int add_pair(struct qmp *q, json_t *protocol, const char *node, const char *format,
-                    const char *file, bool direct, struct drv_err *err)
+// A protocol node called file and the node over it (both stolen); nothing stays after a failure.
+static int add_nodes(struct qmp *q, json_t *protocol, json_t *top, const char *file,
+                     struct drv_err *err)
 {
+    DRV_AUTO_JSON json_t *owned = top;
     if (qmp_do(q, "blockdev-add", protocol, QMP_TIMEOUT_MS, err) < 0)
         return -1;
-    json_t *top = ha_blockdev_format(node, format, file, direct, false);
-    json_object_set_new(top, "detect-zeroes", json_string("unmap"));
-    if (qmp_do(q, "blockdev-add", top, QMP_TIMEOUT_MS, err) == 0)
+    if (qmp_do(q, "blockdev-add", DRV_TAKE(owned), QMP_TIMEOUT_MS, err) == 0)
         return 0;
     qmp_node_del(q, file, NULL);
     return -1;
+}
+
+static int add_pair(struct qmp *q, json_t *protocol, const char *node, const char *format,
+                    const char *file, bool direct, struct drv_err *err)
+{
+    json_t *top = ha_blockdev_format(node, format, file, direct, false);
+    json_object_set_new(top, "detect-zeroes", json_string("unmap"));
+    return add_nodes(q, protocol, top, file, err);
 }
 
 int qmp_file_node_add(struct qmp *q, const char *node, const char *format, const char *filename,
@@ -112,6 +119,18 @@ int qmp_store_node_add(struct qmp *q, const char *node, const char *format, cons
         return drv_err(err, DRV_EINVAL, "%s: node name too long", node);
     return add_pair(q, ha_blockdev_store(file, nbd_path, "", STORE_RECONNECT_S, false, false), node,
                     format, file, false, err);
+}
+
+int qmp_disc_node_add(struct qmp *q, const char *node, const char *nbd_path, const char *filename,
+                      struct drv_err *err)
+{
+    char file[HA_NODE_MAX];
+    if (ha_blockdev_file_node(node, file) < 0)
+        return drv_err(err, DRV_EINVAL, "%s: node name too long", node);
+    json_t *protocol = nbd_path
+                           ? ha_blockdev_store(file, nbd_path, "", STORE_RECONNECT_S, false, true)
+                           : ha_blockdev_file(file, filename, false, true);
+    return add_nodes(q, protocol, ha_blockdev_format(node, "raw", file, false, true), file, err);
 }
 
 int qmp_node_del(struct qmp *q, const char *node, struct drv_err *err)

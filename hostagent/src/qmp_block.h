@@ -36,6 +36,9 @@ int qmp_file_node_add(struct qmp *q, const char *node, const char *format, const
 // disk.
 int qmp_store_node_add(struct qmp *q, const char *node, const char *format, const char *nbd_path,
                        struct drv_err *err);
+// A disc: one of the two, read-only.
+int qmp_disc_node_add(struct qmp *q, const char *node, const char *nbd_path, const char *filename,
+                      struct drv_err *err);
 int qmp_node_del(struct qmp *q, const char *node, struct drv_err *err); // not there = 0
 
 // Begin to copy device (a node at the top of a guest disk) to target, full, in the background. An

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "disc.h"
 #include "drover/log.h"
 
 struct making {
@@ -36,6 +37,14 @@ static int look_at_disks(struct making *m, struct drv_err *err)
             return drv_err(err, DRV_EINVAL, "%s holds %llu bytes, more than the disk's %llu",
                            d->import, (unsigned long long)have, (unsigned long long)m->bytes[i]);
     }
+    return 0;
+}
+
+static int look_at_discs(struct making *m, struct drv_err *err)
+{
+    for (unsigned i = 0; i < m->def.n_cdroms; i++)
+        if (ha_disc_check(m->ha, &m->def.cdroms[i], err) < 0)
+            return -1;
     return 0;
 }
 
@@ -197,7 +206,8 @@ static int make(struct making *m, struct drv_err *err)
     int rc = -1;
     m->home = ha_store_open(m->ha, m->spec->store, NULL, err);
     if (m->home && name_is_free(m, err) == 0 && look_at_disks(m, err) == 0 &&
-        make_files(m, hash, err) == 0 && own(m, hash, err) == 0 && make_known(m, err) == 0)
+        look_at_discs(m, err) == 0 && make_files(m, hash, err) == 0 && own(m, hash, err) == 0 &&
+        make_known(m, err) == 0)
         rc = 0;
     if (rc < 0)
         unmake(m);

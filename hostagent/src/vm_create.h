@@ -17,6 +17,10 @@ struct ha_new_nic {
     char network[SS_NAME_MAX], mac[18], model[24]; // mac, model: "" = drover chooses
 };
 
+struct ha_new_cdrom {
+    char store[SS_NAME_MAX], path[SS_PATH_MAX]; // both "": an empty drive
+};
+
 struct ha_create_spec {
     char name[SS_NAME_MAX], store[SS_NAME_MAX];
     uint64_t memory_kib;
@@ -25,6 +29,8 @@ struct ha_create_spec {
     unsigned n_disks;
     struct ha_new_nic nics[SS_MAX_NICS];
     unsigned n_nics;
+    struct ha_new_cdrom cdroms[SS_MAX_CDROMS];
+    unsigned n_cdroms;
     char cpu[32], accel[8], machine[32], graphics[16]; // "" = drover chooses
     char notes[1024];
     bool import_any; // imports from anywhere (local root); else from folders of local stores only

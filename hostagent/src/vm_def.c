@@ -120,6 +120,14 @@ static void add_nic(const struct ha_new_nic *want, unsigned i, struct ss_vmdef *
         notice(notices, "this host has no bridge %s yet", n->network);
 }
 
+static void add_cdrom(const struct ha_new_cdrom *want, unsigned i, struct ss_vmdef *d)
+{
+    struct ss_cdrom *c = &d->cdroms[i];
+    snprintf(c->id, sizeof c->id, "cd%u", i);
+    DRV_COPY(c->store, want->store);
+    DRV_COPY(c->path, want->path);
+}
+
 static int add_disk(const struct ha_create_spec *spec, unsigned i, struct ss_vmdef *d,
                     struct drv_err *err)
 {
@@ -170,6 +178,9 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_create_spec *spe
     d->n_nics = spec->n_nics;
     for (unsigned i = 0; i < spec->n_nics; i++)
         add_nic(&spec->nics[i], i, d, notices);
+    d->n_cdroms = spec->n_cdroms;
+    for (unsigned i = 0; i < spec->n_cdroms; i++)
+        add_cdrom(&spec->cdroms[i], i, d);
     DRV_COPY(d->graphics, spec->graphics[0] ? spec->graphics : "vnc");
     DRV_COPY(d->on_host_shutdown, "stop");
     DRV_COPY(d->notes, spec->notes);

@@ -220,12 +220,12 @@ int ha_import_copy(struct ha *ha, const struct ss_vmdef *def, unsigned disk,
                    struct drv_err *err)
 {
     const struct ss_disk *d = &def->disks[disk];
-    char nbd[HA_SOCK_MAX + 64], file[SS_PATH_MAX * 2];
-    if (ha_owner_disk_path(ha, def, disk, nbd, sizeof nbd, file, sizeof file, err) < 0)
+    struct ha_image_at at;
+    if (ha_owner_disk_path(ha, def, disk, at.nbd, sizeof at.nbd, at.file, sizeof at.file, err) < 0)
         return -1;
     struct meter meter = {.progress = progress, .arg = arg, .disk = d->id};
     DRV_AUTO_FREE char *source = image_opts(from->format, "", from->path);
-    DRV_AUTO_FREE char *target = image_opts(ss_format_name(d->format), nbd, file);
+    DRV_AUTO_FREE char *target = image_opts(ss_format_name(d->format), at.nbd, at.file);
     // -n: into the image that is there, which is all zeros: it stays thin.
     const char *convert[] = {
         "qemu-img", "convert",   "-p", "-U",        "-n",           "--target-is-zero",

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "disc.h"
 #include "drover/finding.h"
 #include "drover/log.h"
 #include "takeover.h"
@@ -33,28 +34,48 @@ int ha_cont(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct 
 
 // --- QEMU ---
 
-struct disk_paths {
-    char nbd[HA_SOCK_MAX + 64], file[SS_PATH_MAX * 2];
+// Of each disk and disc.
+struct paths {
+    struct ha_image_at disks[SS_MAX_DISKS], discs[SS_MAX_CDROMS];
 };
+
+static void put_path(const struct ha_image_at *at, struct ha_disk_rt *ret)
+{
+    ret->nbd_path = at->nbd[0] ? at->nbd : NULL;
+    ret->filename = at->file[0] ? at->file : NULL;
+}
+
+static int find_paths(struct ha *ha, const struct ss_vmdef *def, struct paths *p,
+                      struct ha_qemu_rt *ret, struct drv_err *err)
+{
+    for (unsigned i = 0; i < def->n_disks; i++) {
+        struct ha_image_at *at = &p->disks[i];
+        if (ha_owner_disk_path(ha, def, i, at->nbd, sizeof at->nbd, at->file, sizeof at->file,
+                               err) < 0)
+            return -1;
+        put_path(at, &ret->disks[i]);
+    }
+    for (unsigned i = 0; i < def->n_cdroms; i++) {
+        if (ha_disc_open(ha, def->uuid, &def->cdroms[i], &p->discs[i], err) < 0)
+            return -1;
+        put_path(&p->discs[i], &ret->cdroms[i]);
+    }
+    return 0;
+}
 
 struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool incoming,
                             const struct qmp_handlers *handlers, struct drv_err *err)
 {
     char dir[256];
-    struct disk_paths *paths = drv_xcalloc(SS_MAX_DISKS, sizeof *paths);
+    struct paths *paths = drv_xcalloc(1, sizeof *paths);
     DRV_AUTO_FREE void *owned = paths;
     struct ha_qemu_spec spec = {
         .def = def, .uid = ha->qemu_uid, .gid = ha->qemu_gid, .handlers = handlers, .dir = dir};
     ha_vm_dir(ha, def->uuid, dir, sizeof dir);
     spec.rt.incoming = incoming;
     spec.rt.nbd_reconnect_s = NBD_RECONNECT_S;
-    for (unsigned i = 0; i < def->n_disks; i++) {
-        struct disk_paths *p = &paths[i];
-        if (ha_owner_disk_path(ha, def, i, p->nbd, sizeof p->nbd, p->file, sizeof p->file, err) < 0)
-            return NULL;
-        spec.rt.disks[i].nbd_path = p->nbd[0] ? p->nbd : NULL;
-        spec.rt.disks[i].filename = p->nbd[0] ? NULL : p->file;
-    }
+    if (find_paths(ha, def, paths, &spec.rt, err) < 0)
+        return NULL;
     return ha_qemu_start(&spec, err);
 }
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent.h"
+#include "disc.h"
 #include "drover/log.h"
 #include "drover/worker.h"
 
@@ -136,6 +137,18 @@ static void say_stalled(struct ha_vm *vm, int64_t stalled_ms)
     vm->said_stalled = stalled_ms > 0;
 }
 
+// A disc's drover-store that died: it has nothing to lose, a new one is as good.
+static void look_after_discs(struct ha_vm *vm)
+{
+    const struct ss_vmdef *def = &vm->run.qemu->def;
+    for (unsigned i = 0; i < def->n_cdroms; i++) {
+        struct ha_image_at ignored;
+        struct drv_err err = DRV_ERR_INIT;
+        if (ha_disc_open(vm->ha, def->uuid, &def->cdroms[i], &ignored, &err) < 0)
+            drv_log_err(LOG_WARNING, "vm.disc.lost", &err);
+    }
+}
+
 static void watch(void *arg)
 {
     struct ha_vm *vm = arg;
@@ -160,6 +173,7 @@ static void watch(void *arg)
     else {
         vm->retry_ms = 0;
         say_stalled(vm, l.stalled_ms);
+        look_after_discs(vm);
     }
 }
 

@@ -7,7 +7,7 @@
 
 struct command {
     struct fake_agent *agent;
-    const char *argv[24];
+    const char *argv[32];
 };
 
 static int exec_drover(void *arg)
@@ -387,13 +387,16 @@ static void a_created_vm_is_asked_for_exactly(void **state)
     fake_start(&agent, script);
     RUN(&r, &agent, "vm", "create", "web", "--store", "vms", "--memory", "4G", "--cpus", "2",
         "--disk", "40G,format=raw,store=fast", "--import", "/tmp/a, b.vhdx", "--disk",
-        "import=/tmp/x.img", "--network", "br0,mac=52:54:00:00:00:01", "--accel", "tcg", "--notes",
-        "a, b");
+        "import=/tmp/x.img", "--network", "br0,mac=52:54:00:00:00:01", "--accel", "tcg", "--cdrom",
+        "isos/a/b:c.iso", "--cdrom", "empty", "--notes", "a, b");
     assert_int_equal(r.status, 0);
     assert_has(r.out, "Note: memory is 262152 KiB\n");
     assert_string_equal(
         fake_log(&agent),
-        "vm.create {\"accel\":\"tcg\",\"disks\":[{\"format\":\"raw\",\"size_bytes\":42949672960,"
+        "vm.create "
+        "{\"accel\":\"tcg\",\"cdroms\":[{\"path\":\"a/"
+        "b:c.iso\",\"store\":\"isos\"},{}],\"disks\":[{\"format\":\"raw\",\"size_bytes\":"
+        "42949672960,"
         "\"store\":\"fast\"},{\"import\":\"/tmp/a, "
         "b.vhdx\"},{\"import\":\"/tmp/x.img\"}],\"memory_mib\":4096,\"name\":\"web\","
         "\"nics\":[{\"mac\":\"52:54:00:00:00:01\",\"network\":\"br0\"}],\"notes\":\"a, b\","

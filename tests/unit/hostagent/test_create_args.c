@@ -37,7 +37,8 @@ static void all_of_it_is_taken(void **state)
     if (parse("{'name':'web','store':'fs','memory_mib':1024,'vcpus':4,'cpu':'qemu64','accel':'tcg',"
               "'machine':'pc-q35-7.2','graphics':'vnc','notes':'n','disks':[{'size_bytes':"
               "70368744177664,'store':'data','format':'raw'},{'import':'/srv/a.img'}],'nics':"
-              "[{'network':'br0','mac':'52:54:00:00:00:01','model':'e1000e'}]}",
+              "[{'network':'br0','mac':'52:54:00:00:00:01','model':'e1000e'}],"
+              "'cdroms':[{},{'store':'isos','path':'a.iso'}]}",
               &s, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(s.vcpus, 4);
@@ -48,6 +49,9 @@ static void all_of_it_is_taken(void **state)
     assert_string_equal(s.disks[1].import, "/srv/a.img");
     assert_string_equal(s.nics[0].model, "e1000e");
     assert_string_equal(s.graphics, "vnc");
+    assert_int_equal(s.n_cdroms, 2);
+    assert_string_equal(s.cdroms[0].store, "");
+    assert_string_equal(s.cdroms[1].path, "a.iso");
 }
 
 #define BASE "'name':'web','store':'fs','memory_mib':256,"
@@ -78,6 +82,8 @@ static void wrong_arguments_are_refused_by_name(void **state)
         {"{" BASE "'disks':[{'size_bytes':1,'store':'a/b'}]}", "a/b"},
         {"{" BASE "'disks':[{'size_bytes':1,'sice':1}]}", "sice"},
         {"{" BASE DISK ",'nics':{}}", "nics"},
+        {"{" BASE DISK ",'cdroms':[{},{},{}]}", "cdroms: at most 2"},
+        {"{" BASE DISK ",'cdroms':[{'file':'a'}]}", "CD-ROM 0"},
         {"{" BASE DISK ",'nics':[{}]}", "network card 0"},
         {"{" BASE DISK ",'nics':[{'network':'br0','mac':'52:54:00:00:00:01:02'}]}", "mac"},
         {"{" BASE DISK ",'accel':'hyperthing'}", "accel"},

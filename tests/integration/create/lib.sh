@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# What tests with guests that speak on their serial port alone share: see mkdisc. Sourced after ../lib.sh; UUID is the VM's.
+
+# hears HOST TEXT: does the guest say a line that is TEXT now?
+hears() {
+    timeout 2 python3 -c '
+import socket, sys
+s = socket.socket(socket.AF_UNIX)
+s.connect(sys.argv[1])
+for line in s.makefile("r", errors="replace"):
+    if line.strip() == sys.argv[2]:
+        sys.exit(0)
+sys.exit(1)' "$LAB/$1/run/drover/vm/$UUID/qemu/serial.sock" "$2"
+}
+
+# says HOST TEXT [WHEN]
+says() {
+    if wait_until 30 hears "$1" "$2"; then
+        good "the guest on $1 says \"$2\"${3:+ $3}"
+    else
+        bad "the guest on $1 does not say \"$2\"${3:+ $3}"
+    fi
+}
