@@ -181,9 +181,10 @@ int cli_delegation_setup(struct cli *c, const struct cli_args *a);
 int cli_delegation_check(struct cli *c, const struct cli_args *a);
 int cli_doctor(struct cli *c, const struct cli_args *a);
 
-extern const struct argp_option cli_create_options[], cli_start_options[], cli_stop_options[],
-    cli_delete_options[], cli_check_options[], cli_move_options[], cli_storage_options[],
-    cli_jobs_options[], cli_delegation_options[], cli_doctor_options[], cli_audit_options[];
+extern const struct argp_option cli_host_list_options[], cli_create_options[], cli_start_options[],
+    cli_stop_options[], cli_delete_options[], cli_check_options[], cli_move_options[],
+    cli_storage_options[], cli_jobs_options[], cli_delegation_options[], cli_doctor_options[],
+    cli_audit_options[];
 
 // "fs.example.lan" of "smb://fs.example.lan/VM"; other text as it is. Caller frees.
 char *cli_server_of(const char *store);

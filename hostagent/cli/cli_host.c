@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { KEY_CPU = 1 };
+
 int cli_host_show(struct cli *c, const struct cli_args *a)
 {
     (void)a;
@@ -61,6 +63,36 @@ int cli_host_set(struct cli *c, const struct cli_args *a)
     return reply ? cli_put_settings(c, set, reply) : c->status;
 }
 
+const struct argp_option cli_host_list_options[] = {
+    {"cpu", KEY_CPU, NULL, 0, "Ask each host which CPU models it can run", 0},
+    {0},
+};
+
+static int list_cpus(struct cli *c)
+{
+    static const struct cli_column columns[] = {
+        {"HOST", "host", CLI_SHORT_HOST},
+        {"ACCEL", "accel", CLI_TEXT},
+        {"BEST CPU", "best", CLI_TEXT},
+        {"NOT KNOWN BECAUSE", "error", CLI_TEXT},
+        {0},
+    };
+    DRV_AUTO_JSON json_t *reply = cli_call(c, "host.cpus", NULL, CLI_CALL_MS);
+    if (!reply)
+        return c->status;
+    if (c->json) {
+        cli_put_json(reply);
+        return DRV_EXIT_OK;
+    }
+    cli_put_list(c, json_object_get(reply, "hosts"), columns);
+    const char *kvm = "", *tcg = "", *error = "";
+    json_unpack(reply, "{s?{s?s, s?s}, s?s}", "common", "kvm", &kvm, "tcg", &tcg, "error", &error);
+    cli_say(c, "A new VM gets %s with KVM, %s without.", *kvm ? kvm : "none", *tcg ? tcg : "none");
+    if (*error)
+        cli_say(c, "Other hosts are not known: %s", error);
+    return DRV_EXIT_OK;
+}
+
 int cli_host_list(struct cli *c, const struct cli_args *a)
 {
     static const struct cli_column columns[] = {
@@ -68,7 +100,8 @@ int cli_host_list(struct cli *c, const struct cli_args *a)
         {"FULL NAME", "fqdn", CLI_TEXT},
         {0},
     };
-    (void)a;
+    if (cli_opt(a, KEY_CPU))
+        return list_cpus(c);
     DRV_AUTO_JSON json_t *reply = cli_call(c, "host.list", NULL, CLI_CALL_MS);
     if (!reply)
         return c->status;

@@ -13,9 +13,10 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "host", .verb = "set", .args = "KEY=VALUE…", .min_pos = 1, .max_pos = CLI_POS_MAX, .run = cli_host_set,
      .summary = "Change settings of a host",
      .examples = "  drover -H hv2 host set receive=on\n  drover host set max_moves=4 bandwidth=100M"},
-    {.noun = "host", .verb = "list", .run = cli_host_list,
+    {.noun = "host", .verb = "list", .options = cli_host_list_options, .run = cli_host_list,
      .summary = "List the hosts that the directory knows",
-     .examples = "  drover host list"},
+     .examples = "  drover host list\n"
+                 "  drover host list --cpu"},
 
     {.noun = "store", .verb = "list", .run = cli_store_list,
      .summary = "List stores with their free space",

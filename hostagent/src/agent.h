@@ -143,6 +143,9 @@ void ha_ccache_forget(struct ha *ha);
 struct dg_ldap *ha_directory(struct ha *ha, struct drv_err *err);
 void ha_directory_close(struct dg_ldap **l);
 #define HA_AUTO_DIRECTORY DRV_CLEANUP(ha_directory_close)
+// The members of the hosts' group, from the directory; caller frees *ret. DRV_ENOTFOUND: the
+// setting roles names no such group.
+int ha_hosts(struct ha *ha, struct dg_host **ret, unsigned *ret_n, struct drv_err *err);
 // What a diagnosis of this user's delegation may look at; borrows host_ccache.
 void ha_delegation_env(struct ha *ha, const struct ha_peer *user, const char *host_ccache,
                        struct dg_env *ret);

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Wire calls about this host: host.show, host.set, host.list (docs/WIRE.md).
+// Wire calls about this host: host.show, host.set, host.list, host.cpus (docs/WIRE.md).
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent.h"
 #include "audit.h"
+#include "cpu_hosts.h"
+#include "doctor.h"
 #include "move.h"
 #include "tables.h"
 
@@ -149,23 +151,9 @@ static json_t *host_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *
 
 static json_t *host_list(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
-    struct ha_settings s;
-    const char *sid = NULL;
-    if (ha_args(args, err, "{}") < 0)
-        return NULL;
-    ha_settings_get(ctx->ha, &s);
-    for (unsigned i = 0; i < s.roles.n && !sid; i++)
-        if (s.roles.list[i].hosts && s.roles.list[i].sid[0])
-            sid = s.roles.list[i].sid;
-    if (!sid) {
-        drv_err(err, DRV_ENOTFOUND, "the setting roles of %s names no hosts' group", ctx->ha->fqdn);
-        drv_err_hint(err, "drover host set roles=\"…,hosts=GROUP\"");
-        return NULL;
-    }
     struct dg_host *hosts = NULL;
     unsigned n = 0;
-    HA_AUTO_DIRECTORY struct dg_ldap *l = ha_directory(ctx->ha, err);
-    if (!l || dg_ldap_hosts(l, sid, &hosts, &n, err) < 0)
+    if (ha_args(args, err, "{}") < 0 || ha_hosts(ctx->ha, &hosts, &n, err) < 0)
         return NULL;
     json_t *list = json_array();
     for (unsigned i = 0; i < n; i++)
@@ -175,9 +163,44 @@ static json_t *host_list(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     return list;
 }
 
+// --- host.cpus ---
+
+static json_t *cpu_row(const char *fqdn, const json_t *models, const char *error)
+{
+    bool kvm = json_array_size(json_object_get(models, "kvm")) > 0;
+    const char *accel = kvm ? "kvm" : "tcg";
+    const char *best = ha_cpu_best_of(models, accel);
+    return json_pack("{s:s, s:s, s:s, s:O?, s:s}", "host", fqdn, "accel", models ? accel : "",
+                     "best", best ? best : "", "models", models, "error", error);
+}
+
+static json_t *host_cpus(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
+{
+    struct ha *ha = ctx->ha;
+    if (ha_args(args, err, "{}") < 0)
+        return NULL;
+    struct ha_cpu_hosts *others = drv_xcalloc(1, sizeof *others);
+    DRV_AUTO_FREE void *owned = others;
+    DRV_AUTO_JSON json_t *lists = ha_doctor_lists(ha);
+    ha_cpu_hosts_ask(ha, others);
+    json_t *rows = json_array();
+    json_array_append_new(rows, cpu_row(ha->fqdn, json_object_get(lists, "cpus"), ""));
+    for (unsigned i = 0; i < others->n; i++) {
+        const struct ha_cpu_host *h = &others->list[i];
+        json_array_append_new(rows, cpu_row(h->fqdn, h->models, h->error));
+    }
+    const char *kvm = ha_cpu_best(ha->probe, others, "kvm");
+    const char *tcg = ha_cpu_best(ha->probe, others, "tcg");
+    json_t *ret = json_pack("{s:o, s:{s:s, s:s}, s:s}", "hosts", rows, "common", "kvm",
+                            kvm ? kvm : "", "tcg", tcg ? tcg : "", "error", others->error);
+    ha_cpu_hosts_done(others);
+    return ret;
+}
+
 const struct ha_call ha_calls_host[] = {
     {"host.show", HA_VIEWER, false, false, host_show},
     {"host.set", HA_ADMIN, false, false, host_set},
     {"host.list", HA_VIEWER, false, false, host_list},
+    {"host.cpus", HA_VIEWER, false, false, host_cpus},
     {0},
 };

@@ -217,6 +217,17 @@ static int make(struct making *m, struct drv_err *err)
     return rc;
 }
 
+static int define(struct making *m, json_t *notices, struct drv_err *err)
+{
+    struct ha_cpu_hosts *others = drv_xcalloc(1, sizeof *others);
+    DRV_AUTO_FREE void *owned = others;
+    if (!m->spec->cpu[0])
+        ha_cpu_hosts_ask(m->ha, others);
+    int rc = ha_create_def(m->ha->probe, others, m->spec, &m->def, notices, err);
+    ha_cpu_hosts_done(others);
+    return rc;
+}
+
 int ha_vm_create(struct ha *ha, const struct ha_create_spec *spec, char ret_uuid[DRV_UUID_LEN],
                  json_t *notices, struct drv_err *err)
 {
@@ -224,7 +235,7 @@ int ha_vm_create(struct ha *ha, const struct ha_create_spec *spec, char ret_uuid
     DRV_AUTO_FREE void *owned = m;
     m->ha = ha;
     m->spec = spec;
-    if (ha_create_def(ha->probe, spec, &m->def, notices, err) < 0)
+    if (define(m, notices, err) < 0)
         return drv_err_prefix(err, "VM %s", spec->name);
     // In the table from now on: nobody else can use the name here.
     struct ha_vm *vm = ha_vm_add(ha, &m->def, spec->store, spec->name, "creating", err);

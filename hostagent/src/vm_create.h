@@ -3,6 +3,7 @@
 #ifndef HOSTAGENT_VM_CREATE_H
 #define HOSTAGENT_VM_CREATE_H
 
+#include "cpu_hosts.h"
 #include "vm_import.h"
 
 struct ha_new_disk {
@@ -40,8 +41,10 @@ struct ha_create_spec {
 
 // Definition, without stores being touched: machine, CPU model, PCI slots, names. notices: what the
 // user should know about choices made (array of strings, appended). DRV_EINVAL, V03, V04, V05.
-int ha_create_def(const struct ha_probe *probe, const struct ha_create_spec *spec,
-                  struct ss_vmdef *ret, json_t *notices, struct drv_err *err);
+// others: what the other hosts can run, where spec names no CPU model.
+int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *others,
+                  const struct ha_create_spec *spec, struct ss_vmdef *ret, json_t *notices,
+                  struct drv_err *err);
 
 // Create images, home folder, definition and owner record (epoch 1, stopped), and make the VM known
 // here. A failure removes all that was made.

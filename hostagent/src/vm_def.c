@@ -71,27 +71,74 @@ static int choose_accel(const struct ha_probe *p, const char *wanted, struct ss_
     return 0;
 }
 
-// Without a choice a model that nearly every x86 server has, so that moves are not refused for it.
-static int choose_cpu(const struct ha_probe *p, const char *wanted, struct ss_vmdef *d,
-                      json_t *notices, struct drv_err *err)
+// A name without a version is another processor with each machine type, but for the fixed aliases.
+static void put_version(const struct ha_probe *p, const char *wanted, struct ss_vmdef *d,
+                        json_t *notices)
 {
-    bool kvm = !strcmp(d->accel, "kvm");
-    if (!wanted[0]) {
-        bool nehalem = kvm && ha_probe_has_cpu(p, d->accel, "Nehalem-v1");
-        DRV_COPY(d->cpu_model, nehalem ? "Nehalem-v1" : "qemu64");
+    char versioned[sizeof d->cpu_model];
+    DRV_COPY(d->cpu_model, wanted);
+    if (snprintf(versioned, sizeof versioned, "%s-v1", wanted) >= (int)sizeof versioned ||
+        !ha_probe_has_cpu(p, d->accel, versioned))
+        return;
+    DRV_COPY(d->cpu_model, versioned);
+    notice(notices, "CPU model %s: %s says which version", versioned, wanted);
+}
+
+static int take_cpu(const struct ha_probe *p, const char *wanted, struct ss_vmdef *d,
+                    json_t *notices, struct drv_err *err)
+{
+    if (!strcmp(wanted, "host") || !strcmp(wanted, "max")) {
+        drv_err(err, DRV_EINVAL,
+                "CPU model %s is another processor on each host: the VM could not move", wanted);
+        drv_err_id(err, "V04");
+        return drv_err_hint(err, "leave --cpu out: the best model that all hosts have is taken");
+    }
+    if (ha_probe_has_cpu(p, d->accel, wanted)) {
+        put_version(p, wanted, d, notices);
         return 0;
     }
-    DRV_COPY(d->cpu_model, wanted);
-    if (!ha_probe_has_cpu(p, d->accel, wanted)) {
-        drv_err(err, DRV_EINVAL, "CPU model %s is not usable here with %s", wanted, d->accel);
-        drv_err_id(err, "V04");
-        return drv_err_hint(err, "`qemu-system-x86_64 -cpu help` lists the models");
+    drv_err(err, DRV_EINVAL, "CPU model %s is not usable here with %s", wanted, d->accel);
+    drv_err_id(err, "V04");
+    return drv_err_hint(err, "`drover --json host list --cpu` tells each host's models");
+}
+
+static void say_who_counted(const struct ha_cpu_hosts *others, const struct ss_vmdef *d,
+                            json_t *notices)
+{
+    unsigned asked = 0;
+    for (unsigned i = 0; i < others->n; i++) {
+        const struct ha_cpu_host *h = &others->list[i];
+        if (!h->models)
+            notice(notices, "%s did not answer: whether it can run CPU model %s is not known: %s",
+                   h->fqdn, d->cpu_model, h->error);
+        else if (json_array_size(json_object_get(h->models, d->accel)) == 0)
+            notice(notices, "%s has no %s: this VM cannot move there", h->fqdn, d->accel);
+        else
+            asked++;
     }
-    if (!strcmp(wanted, "host") || !strcmp(wanted, "max"))
-        notice(notices,
-               "CPU model %s means another processor on each host: the VM moves only between equal "
-               "ones",
-               wanted);
+    if (others->error[0])
+        notice(notices, "CPU model %s: the best of this host alone, as others are not known: %s",
+               d->cpu_model, others->error);
+    else
+        notice(notices, "CPU model %s: the best that this host and %u other%s can run",
+               d->cpu_model, asked, asked == 1 ? "" : "s");
+}
+
+static int choose_cpu(const struct ha_probe *p, const struct ha_cpu_hosts *others,
+                      const char *wanted, struct ss_vmdef *d, json_t *notices, struct drv_err *err)
+{
+    if (wanted[0])
+        return take_cpu(p, wanted, d, notices, err);
+    const char *best = ha_cpu_best(p, others, d->accel);
+    if (!best) {
+        drv_err(err, DRV_ENOTFOUND, "no CPU model is known to run on all hosts with %s", d->accel);
+        drv_err_id(err, "V04");
+        return drv_err_hint(err,
+                            "choose one with --cpu: `drover --json host list --cpu` tells each "
+                            "host's models");
+    }
+    DRV_COPY(d->cpu_model, best);
+    say_who_counted(others, d, notices);
     return 0;
 }
 
@@ -154,8 +201,9 @@ static int judge(struct ss_vmdef *d, struct drv_err *err)
     return ss_vmdef_parse(text, strlen(text), d, err);
 }
 
-int ha_create_def(const struct ha_probe *probe, const struct ha_create_spec *spec,
-                  struct ss_vmdef *ret, json_t *notices, struct drv_err *err)
+int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *others,
+                  const struct ha_create_spec *spec, struct ss_vmdef *ret, json_t *notices,
+                  struct drv_err *err)
 {
     struct ss_vmdef *d = ret;
     char note[300];
@@ -164,7 +212,7 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_create_spec *spe
     DRV_COPY(d->name, spec->name);
     if (choose_machine(probe, spec->machine, d, err) < 0 ||
         choose_accel(probe, spec->accel, d, notices, err) < 0 ||
-        choose_cpu(probe, spec->cpu, d, notices, err) < 0)
+        choose_cpu(probe, others, spec->cpu, d, notices, err) < 0)
         return -1;
     d->vcpus = spec->vcpus;
     d->memory_kib = ha_memory_fit_kib(spec->memory_kib, !strcmp(d->accel, "tcg"),
