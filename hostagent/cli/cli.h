@@ -169,6 +169,9 @@ int cli_vm_show(struct cli *c, const struct cli_args *a);
 int cli_vm_start(struct cli *c, const struct cli_args *a);
 int cli_vm_stop(struct cli *c, const struct cli_args *a);
 int cli_vm_delete(struct cli *c, const struct cli_args *a);
+int cli_vm_set(struct cli *c, const struct cli_args *a);
+int cli_vm_eject(struct cli *c, const struct cli_args *a);
+int cli_vm_insert(struct cli *c, const struct cli_args *a);
 int cli_vm_register(struct cli *c, const struct cli_args *a);
 int cli_check(struct cli *c, const struct cli_args *a);
 int cli_move(struct cli *c, const struct cli_args *a);
@@ -181,10 +184,10 @@ int cli_delegation_setup(struct cli *c, const struct cli_args *a);
 int cli_delegation_check(struct cli *c, const struct cli_args *a);
 int cli_doctor(struct cli *c, const struct cli_args *a);
 
-extern const struct argp_option cli_host_list_options[], cli_create_options[], cli_start_options[],
-    cli_stop_options[], cli_delete_options[], cli_check_options[], cli_move_options[],
-    cli_storage_options[], cli_jobs_options[], cli_delegation_options[], cli_doctor_options[],
-    cli_audit_options[];
+extern const struct argp_option cli_host_list_options[], cli_create_options[], cli_set_options[],
+    cli_start_options[], cli_stop_options[], cli_delete_options[], cli_check_options[],
+    cli_move_options[], cli_storage_options[], cli_jobs_options[], cli_delegation_options[],
+    cli_doctor_options[], cli_audit_options[];
 
 // "fs.example.lan" of "smb://fs.example.lan/VM"; other text as it is. Caller frees.
 char *cli_server_of(const char *store);
@@ -193,6 +196,18 @@ struct dg_ldap;
 struct dg_wanted;
 int cli_delegation_carry_out(struct cli *c, struct dg_ldap *l, const struct dg_wanted *w);
 
+// Options that may come again, each a member of a list of a call's arguments.
+struct cli_member {
+    int key;
+    const char *list;                                   // NULL ends a table
+    json_t *(*parse)(struct cli *c, const char *value); // NULL: the usage error is printed
+};
+// In the order of the command line; lists are made as needed.
+int cli_put_members(struct cli *c, const struct cli_args *a, const struct cli_member *members,
+                    json_t *args);
+json_t *cli_disk_arg(struct cli *c, const char *value);  // "40G,store=fast"
+json_t *cli_nic_arg(struct cli *c, const char *value);   // "br0,model=e1000e"
+json_t *cli_cdrom_arg(struct cli *c, const char *value); // "isos/a.iso", "empty"
 // "STORE/PATH" or "STORE:PATH" as {store, path}. NULL: the usage error is printed.
 json_t *cli_disc_arg(struct cli *c, const char *option, const char *value);
 // Arguments of vm.create, move.start and move.storage from the command line. NULL: the usage error

@@ -128,7 +128,7 @@ static json_t *import_arg(struct cli *c, const char *file)
 }
 
 // "40G,store=fast" as a member of disks[]. NULL: usage error printed.
-static json_t *disk_arg(struct cli *c, const char *value)
+json_t *cli_disk_arg(struct cli *c, const char *value)
 {
     static const char *const keys[] = {"store", "format", "import", NULL};
     static const char *const formats[] = {"raw", "qcow2", NULL};
@@ -162,7 +162,7 @@ static json_t *disk_arg(struct cli *c, const char *value)
     return DRV_TAKE(disk);
 }
 
-static json_t *nic_arg(struct cli *c, const char *value)
+json_t *cli_nic_arg(struct cli *c, const char *value)
 {
     static const char *const keys[] = {"mac", "model", NULL};
     DRV_AUTO_FREE char *text = drv_xstrdup(value);
@@ -191,36 +191,35 @@ json_t *cli_disc_arg(struct cli *c, const char *option, const char *value)
     return disc;
 }
 
-static json_t *cdrom_arg(struct cli *c, const char *value)
+json_t *cli_cdrom_arg(struct cli *c, const char *value)
 {
     return strcmp(value, "empty") ? cli_disc_arg(c, "--cdrom", value) : json_object();
 }
 
-// Options that may come again, each a member of a list, in the order of the command line.
-static const struct {
-    int key;
-    const char *list;
-    json_t *(*parse)(struct cli *c, const char *value);
-} members[] = {
-    {KEY_DISK, "disks", disk_arg},
-    {KEY_IMPORT, "disks", import_arg},
-    {KEY_NIC, "nics", nic_arg},
-    {KEY_CDROM, "cdroms", cdrom_arg},
-};
-
-static int put_members(struct cli *c, const struct cli_args *a, json_t *args)
+int cli_put_members(struct cli *c, const struct cli_args *a, const struct cli_member *members,
+                    json_t *args)
 {
     for (unsigned i = 0; i < a->n_opt; i++)
-        for (unsigned m = 0; m < DRV_ARRAY_LEN(members); m++) {
-            if (a->opt[i].key != members[m].key)
+        for (const struct cli_member *m = members; m->list; m++) {
+            if (a->opt[i].key != m->key)
                 continue;
-            json_t *one = members[m].parse(c, a->opt[i].value);
+            json_t *one = m->parse(c, a->opt[i].value);
             if (!one)
                 return -1;
-            json_array_append_new(json_object_get(args, members[m].list), one);
+            if (!json_object_get(args, m->list))
+                json_object_set_new(args, m->list, json_array());
+            json_array_append_new(json_object_get(args, m->list), one);
         }
     return 0;
 }
+
+static const struct cli_member members[] = {
+    {KEY_DISK, "disks", cli_disk_arg},
+    {KEY_IMPORT, "disks", import_arg},
+    {KEY_NIC, "nics", cli_nic_arg},
+    {KEY_CDROM, "cdroms", cli_cdrom_arg},
+    {0, NULL, NULL},
+};
 
 json_t *cli_create_args(struct cli *c, const struct cli_args *a)
 {
@@ -245,13 +244,13 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
         return NULL;
     }
     DRV_AUTO_JSON json_t *args = json_pack(
-        "{s:s, s:s, s:I, s:I, s:[], s:[], s:[]}", "name", a->pos[0], "store", store, "memory_mib",
-        (json_int_t)(memory_bytes >> 20), "vcpus", (json_int_t)n_vcpus, "disks", "nics", "cdroms");
+        "{s:s, s:s, s:I, s:I, s:[], s:[]}", "name", a->pos[0], "store", store, "memory_mib",
+        (json_int_t)(memory_bytes >> 20), "vcpus", (json_int_t)n_vcpus, "disks", "nics");
     if (!args) {
         cli_usage(c, "a name is not UTF-8 text");
         return NULL;
     }
-    if (put_members(c, a, args))
+    if (cli_put_members(c, a, members, args))
         return NULL;
     for (unsigned i = 0; i < DRV_ARRAY_LEN(texts); i++) {
         const char *value = cli_opt(a, texts[i].key);

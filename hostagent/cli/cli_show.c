@@ -22,6 +22,15 @@ static int short_name(const char *host)
     return (int)strcspn(host, ".");
 }
 
+// What waits for the next start, a line each.
+static void show_next(const struct cli *c, const char *lines)
+{
+    DRV_AUTO_FREE char *copy = drv_xstrdup(lines);
+    char *save = NULL;
+    for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
+        cli_say(c, "next time %s", line);
+}
+
 static void show_hardware(const struct cli *c, const json_t *vm, const json_t *def)
 {
     const char *notes = text(def, "notes");
@@ -31,6 +40,7 @@ static void show_hardware(const struct cli *c, const json_t *vm, const json_t *d
             text(def, "machine"), text(def, "accel"));
     if (*notes)
         cli_say(c, "notes     %s", notes);
+    show_next(c, text(def, "next"));
 }
 
 static void show_devices(const struct cli *c, const json_t *def)

@@ -51,6 +51,23 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "vm", .verb = "stop", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_stop_options, .run = cli_vm_stop,
      .summary = "Shut a VM down",
      .examples = "  drover vm stop web01\n  drover vm stop web01 --timeout 5m\n  drover vm stop web01 --force"},
+    {.noun = "vm", .verb = "set", .args = "VM [KEY=VALUE...]", .min_pos = 1, .max_pos = CLI_POS_MAX, .options = cli_set_options,
+     .run = cli_vm_set,
+     .summary = "Change a VM: settings, and while it is stopped its devices",
+     .examples = "  drover vm set web01 memory=8G cpus=4\n"
+                 "  drover vm set web01 --add-disk 100G,store=slow --add-nic br1\n"
+                 "  drover vm set web01 --remove disk1\n"
+                 "\n"
+                 "Keys: memory, cpus, cpu, machine, graphics, rtc, notes, autostart, on_host_shutdown.\n"
+                 "The first six hold from the VM's next start on if it is running."},
+    {.noun = "vm", .verb = "eject", .args = "VM [DRIVE]", .min_pos = 1, .max_pos = 2, .run = cli_vm_eject,
+     .summary = "Take the disc out of a CD-ROM drive, also of a running VM",
+     .examples = "  drover vm eject web01\n"
+                 "  drover vm eject web01 cd1"},
+    {.noun = "vm", .verb = "insert", .args = "VM [DRIVE] STORE/PATH", .min_pos = 2, .max_pos = 3, .run = cli_vm_insert,
+     .summary = "Put a disc into a CD-ROM drive, also of a running VM",
+     .examples = "  drover vm insert web01 isos/virtio-win.iso\n"
+                 "  drover vm insert web01 cd1 isos/virtio-win.iso"},
     {.noun = "vm", .verb = "delete", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_delete_options, .run = cli_vm_delete,
      .summary = "Delete a stopped VM and its disks",
      .examples = "  drover vm delete web01\n  drover vm delete web01 --keep-disks --yes"},

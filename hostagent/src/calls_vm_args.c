@@ -58,17 +58,16 @@ static int cdrom_args(const json_t *j, struct ha_new_cdrom *c, struct drv_err *e
     return 0;
 }
 
-static int lists(const json_t *disks, const json_t *nics, const json_t *cdroms,
-                 struct ha_create_spec *s, struct drv_err *err)
+int ha_device_args(const json_t *disks, const json_t *nics, const json_t *cdroms,
+                   struct ha_create_spec *s, struct drv_err *err)
 {
-    if (!json_is_array(disks) || json_array_size(disks) < 1 ||
-        json_array_size(disks) > SS_MAX_DISKS)
-        return drv_err(err, DRV_EINVAL, "a VM needs 1 to %d disks", SS_MAX_DISKS);
+    if (disks && (!json_is_array(disks) || json_array_size(disks) > SS_MAX_DISKS))
+        return drv_err(err, DRV_EINVAL, "disks: at most %d", SS_MAX_DISKS);
     if (nics && (!json_is_array(nics) || json_array_size(nics) > SS_MAX_NICS))
         return drv_err(err, DRV_EINVAL, "nics: at most %d", SS_MAX_NICS);
     if (cdroms && (!json_is_array(cdroms) || json_array_size(cdroms) > SS_MAX_CDROMS))
         return drv_err(err, DRV_EINVAL, "cdroms: at most %d", SS_MAX_CDROMS);
-    s->n_disks = (unsigned)json_array_size(disks);
+    s->n_disks = disks ? (unsigned)json_array_size(disks) : 0;
     for (unsigned i = 0; i < s->n_disks; i++)
         if (disk_args(json_array_get(disks, i), &s->disks[i], err) < 0)
             return drv_err_prefix(err, "disk %u", i);
@@ -113,5 +112,7 @@ int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_er
         take(ret->graphics, sizeof ret->graphics, graphics, "graphics", err) < 0 ||
         take(ret->notes, sizeof ret->notes, notes, "notes", err) < 0)
         return -1;
-    return lists(disks, nics, cdroms, ret, err);
+    if (json_is_array(disks) && json_array_size(disks) == 0)
+        return drv_err(err, DRV_EINVAL, "disks: a VM needs 1 to %d", SS_MAX_DISKS);
+    return ha_device_args(disks, nics, cdroms, ret, err);
 }

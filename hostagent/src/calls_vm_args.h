@@ -8,4 +8,8 @@
 // Strict: unknown members, wrong types and numbers out of range are DRV_EINVAL, named.
 int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_err *err);
 
+// The lists of devices alone, each may be NULL.
+int ha_device_args(const json_t *disks, const json_t *nics, const json_t *cdroms,
+                   struct ha_create_spec *ret, struct drv_err *err);
+
 #endif

@@ -127,6 +127,10 @@ int ha_owner_change(struct ha_owner *o, struct ha_owner *t, const struct ss_vmde
                     unsigned mask, const char (*image_ids)[DRV_UUID_LEN], const char *move,
                     const char *home_store, const char *home, const char *vm_json_sha256,
                     struct drv_err *err);
+// The same for a VM that stands still, whose record alone is held: it keeps its state. Disks that
+// the record does not know lie in their stores.
+int ha_owner_redefine(struct ha_owner *o, const struct ss_vmdef *next, const char *vm_json_sha256,
+                      struct drv_err *err);
 // Whatever it says about images, the record as it stands: read again, after a lost session as well.
 int ha_owner_reread(struct ha_owner *o, struct drv_err *err);
 // QEMU uses next's disks in mask from now on: their drover-stores take the place of the old ones

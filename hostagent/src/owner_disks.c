@@ -354,6 +354,34 @@ int ha_owner_change(struct ha_owner *o, struct ha_owner *t, const struct ss_vmde
     return settled && ha_owner_promote(o, err) < 0 ? -1 : 1;
 }
 
+int ha_owner_redefine(struct ha_owner *o, const struct ss_vmdef *next, const char *vm_json_sha256,
+                      struct drv_err *err)
+{
+    uint64_t epoch = o->rec.epoch;
+    if (o->unsettled[0] && ha_owner_settle(o, err) < 0)
+        return -1;
+    if (o->rec.epoch != epoch) {
+        drv_err(err, DRV_EATTENTION, "%s owns the VM at epoch %llu", o->rec.host,
+                (unsigned long long)o->rec.epoch);
+        return 0;
+    }
+    if (says(&o->rec, next, vm_json_sha256))
+        return 1;
+    struct ss_record rec = o->rec;
+    o->def = *next;
+    rec.n_images = next->n_disks;
+    memset(rec.images, 0, sizeof rec.images);
+    for (unsigned i = 0; i < next->n_disks; i++) {
+        char image_id[DRV_UUID_LEN];
+        drv_uuid_new(image_id);
+        if (fill_one(o, o, &next->disks[i], i, image_id, &rec.images[i], err) < 0)
+            return 0;
+    }
+    DRV_COPY(rec.vm_json_sha256, vm_json_sha256);
+    drv_uuid_new(rec.nonce);
+    return ha_owner_write(o, &rec, err);
+}
+
 int ha_owner_reread(struct ha_owner *o, struct drv_err *err)
 {
     char why[300];

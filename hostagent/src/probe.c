@@ -227,6 +227,11 @@ bool ha_probe_has_cpu(const struct ha_probe *p, const char *accel, const char *m
     return has_name(p->cpus_tcg, p->n_cpus_tcg, model);
 }
 
+bool ha_cpu_moves(const char *model)
+{
+    return strcmp(model, "host") != 0 && strcmp(model, "max") != 0;
+}
+
 int ha_host_memory_kib(uint64_t *ret_total, uint64_t *ret_available, struct drv_err *err)
 {
     DRV_AUTO_FILE FILE *f = fopen("/proc/meminfo", "re");

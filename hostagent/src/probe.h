@@ -34,6 +34,9 @@ bool ha_probe_has_machine(const struct ha_probe *p, const char *machine);
 // accel "kvm" or "tcg". Without KVM no model counts for it.
 bool ha_probe_has_cpu(const struct ha_probe *p, const char *accel, const char *model);
 
+// false for "host" and "max": another processor on each host.
+bool ha_cpu_moves(const char *model);
+
 // /proc/meminfo in KiB: all of it, and what could be used without swapping.
 int ha_host_memory_kib(uint64_t *ret_total, uint64_t *ret_available, struct drv_err *err);
 // Number of CPUs online.

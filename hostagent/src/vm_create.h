@@ -46,6 +46,11 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *other
                   const struct ha_create_spec *spec, struct ss_vmdef *ret, json_t *notices,
                   struct drv_err *err);
 
+// Add spec's disks, network cards and drives to a definition, with free ids and PCI slots; those
+// that it has keep theirs. spec->store: for disks that name none.
+int ha_add_devices(const struct ha_create_spec *spec, struct ss_vmdef *def, json_t *notices,
+                   struct drv_err *err);
+
 // Create images, home folder, definition and owner record (epoch 1, stopped), and make the VM known
 // here. A failure removes all that was made.
 int ha_vm_create(struct ha *ha, const struct ha_create_spec *spec, char ret_uuid[DRV_UUID_LEN],

@@ -7,19 +7,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "notices.h"
 #include "vm_create.h"
-
-static void notice(json_t *notices, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void notice(json_t *notices, const char *fmt, ...)
-{
-    char text[512];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    json_array_append_new(notices, json_string(text));
-}
 
 // --- machine, accelerator, CPU ---
 
@@ -67,7 +56,7 @@ static int choose_accel(const struct ha_probe *p, const char *wanted, struct ss_
         return drv_err_hint(err, "--accel tcg emulates the processor: slow, but it works");
     }
     if (!wanted[0] && !p->kvm)
-        notice(notices, "the processor is emulated (tcg), which is slow: %s", p->kvm_note);
+        ha_notice(notices, "the processor is emulated (tcg), which is slow: %s", p->kvm_note);
     return 0;
 }
 
@@ -81,13 +70,13 @@ static void put_version(const struct ha_probe *p, const char *wanted, struct ss_
         !ha_probe_has_cpu(p, d->accel, versioned))
         return;
     DRV_COPY(d->cpu_model, versioned);
-    notice(notices, "CPU model %s: %s says which version", versioned, wanted);
+    ha_notice(notices, "CPU model %s: %s says which version", versioned, wanted);
 }
 
 static int take_cpu(const struct ha_probe *p, const char *wanted, struct ss_vmdef *d,
                     json_t *notices, struct drv_err *err)
 {
-    if (!strcmp(wanted, "host") || !strcmp(wanted, "max")) {
+    if (!ha_cpu_moves(wanted)) {
         drv_err(err, DRV_EINVAL,
                 "CPU model %s is another processor on each host: the VM could not move", wanted);
         drv_err_id(err, "V04");
@@ -109,19 +98,20 @@ static void say_who_counted(const struct ha_cpu_hosts *others, const struct ss_v
     for (unsigned i = 0; i < others->n; i++) {
         const struct ha_cpu_host *h = &others->list[i];
         if (!h->models)
-            notice(notices, "%s did not answer: whether it can run CPU model %s is not known: %s",
-                   h->fqdn, d->cpu_model, h->error);
+            ha_notice(notices,
+                      "%s did not answer: whether it can run CPU model %s is not known: %s",
+                      h->fqdn, d->cpu_model, h->error);
         else if (json_array_size(json_object_get(h->models, d->accel)) == 0)
-            notice(notices, "%s has no %s: this VM cannot move there", h->fqdn, d->accel);
+            ha_notice(notices, "%s has no %s: this VM cannot move there", h->fqdn, d->accel);
         else
             asked++;
     }
     if (others->error[0])
-        notice(notices, "CPU model %s: the best of this host alone, as others are not known: %s",
-               d->cpu_model, others->error);
+        ha_notice(notices, "CPU model %s: the best of this host alone, as others are not known: %s",
+                  d->cpu_model, others->error);
     else
-        notice(notices, "CPU model %s: the best that this host and %u other%s can run",
-               d->cpu_model, asked, asked == 1 ? "" : "s");
+        ha_notice(notices, "CPU model %s: the best that this host and %u other%s can run",
+                  d->cpu_model, asked, asked == 1 ? "" : "s");
 }
 
 static int choose_cpu(const struct ha_probe *p, const struct ha_cpu_hosts *others,
@@ -152,45 +142,68 @@ static void random_mac(char ret[18])
     snprintf(ret, 18, "52:54:00:%02x:%02x:%02x", b[0], b[1], b[2]);
 }
 
-static void add_nic(const struct ha_new_nic *want, unsigned i, struct ss_vmdef *d, json_t *notices)
+// The first of "disk0", "disk1", … that no device has.
+static void free_id(const struct ss_vmdef *d, const char *kind, char ret[SS_NAME_MAX])
 {
-    struct ss_nic *n = &d->nics[i];
-    snprintf(n->id, sizeof n->id, "nic%u", i);
-    DRV_COPY(n->network, want->network);
-    DRV_COPY(n->model, want->model[0] ? want->model : "virtio-net-pci");
-    DRV_COPY(n->mac, want->mac);
-    for (char *c = n->mac; *c; c++)
+    bool used = true;
+    for (unsigned n = 0; used; n++) {
+        snprintf(ret, SS_NAME_MAX, "%s%u", kind, n);
+        used = ss_vmdef_disk(d, ret) != NULL;
+        for (unsigned i = 0; i < d->n_nics; i++)
+            used |= !strcmp(d->nics[i].id, ret);
+        for (unsigned i = 0; i < d->n_cdroms; i++)
+            used |= !strcmp(d->cdroms[i].id, ret);
+    }
+}
+
+static int add_nic(const struct ha_new_nic *want, struct ss_vmdef *d, json_t *notices,
+                   struct drv_err *err)
+{
+    struct ss_nic nic = {.pci_slot = 0};
+    if (d->n_nics == SS_MAX_NICS)
+        return drv_err(err, DRV_EINVAL, "a VM has at most %d network cards", SS_MAX_NICS);
+    free_id(d, "nic", nic.id);
+    DRV_COPY(nic.network, want->network);
+    DRV_COPY(nic.model, want->model[0] ? want->model : "virtio-net-pci");
+    DRV_COPY(nic.mac, want->mac);
+    for (char *c = nic.mac; *c; c++)
         *c = (char)tolower((unsigned char)*c);
-    if (!n->mac[0])
-        random_mac(n->mac);
-    if (!if_nametoindex(n->network))
-        notice(notices, "this host has no bridge %s yet", n->network);
+    if (!nic.mac[0])
+        random_mac(nic.mac);
+    if (!if_nametoindex(nic.network))
+        ha_notice(notices, "this host has no bridge %s yet", nic.network);
+    d->nics[d->n_nics++] = nic;
+    return 0;
 }
 
-static void add_cdrom(const struct ha_new_cdrom *want, unsigned i, struct ss_vmdef *d)
+static int add_cdrom(const struct ha_new_cdrom *want, struct ss_vmdef *d, struct drv_err *err)
 {
-    struct ss_cdrom *c = &d->cdroms[i];
-    snprintf(c->id, sizeof c->id, "cd%u", i);
-    DRV_COPY(c->store, want->store);
-    DRV_COPY(c->path, want->path);
+    struct ss_cdrom drive = {.id = ""};
+    if (d->n_cdroms == SS_MAX_CDROMS)
+        return drv_err(err, DRV_EINVAL, "a VM has at most %d CD-ROM drives", SS_MAX_CDROMS);
+    free_id(d, "cd", drive.id);
+    DRV_COPY(drive.store, want->store);
+    DRV_COPY(drive.path, want->path);
+    d->cdroms[d->n_cdroms++] = drive;
+    return 0;
 }
 
-static int add_disk(const struct ha_create_spec *spec, unsigned i, struct ss_vmdef *d,
+static int add_disk(const struct ha_new_disk *want, const char *home_store, struct ss_vmdef *d,
                     struct drv_err *err)
 {
-    const struct ha_new_disk *want = &spec->disks[i];
-    struct ss_disk *disk = &d->disks[i];
-    snprintf(disk->id, sizeof disk->id, "disk%u", i);
-    DRV_COPY(disk->store, want->store[0] ? want->store : spec->store);
-    disk->format = want->format_set ? want->format : SS_QCOW2;
-    if (snprintf(disk->path, sizeof disk->path, "%s/disk%u.%s", spec->name, i,
-                 ss_format_name(disk->format)) >= (int)sizeof disk->path)
-        return drv_err(err, DRV_EINVAL, "the name %s is too long", spec->name);
-    disk->bus = SS_BUS_VIRTIO;
-    disk->cache = SS_CACHE_NONE;
+    struct ss_disk disk = {.bus = SS_BUS_VIRTIO, .cache = SS_CACHE_NONE};
     char uuid[DRV_UUID_LEN];
+    if (d->n_disks == SS_MAX_DISKS)
+        return drv_err(err, DRV_EINVAL, "a VM has at most %d disks", SS_MAX_DISKS);
+    free_id(d, "disk", disk.id);
+    DRV_COPY(disk.store, want->store[0] ? want->store : home_store);
+    disk.format = want->format_set ? want->format : SS_QCOW2;
     drv_uuid_new(uuid);
-    snprintf(disk->serial, sizeof disk->serial, "%.8s%.4s%.4s", uuid, uuid + 9, uuid + 14);
+    snprintf(disk.serial, sizeof disk.serial, "%.8s%.4s%.4s", uuid, uuid + 9, uuid + 14);
+    if (snprintf(disk.path, sizeof disk.path, "%s/%s.%s", d->name, disk.id,
+                 ss_format_name(disk.format)) >= (int)sizeof disk.path)
+        return drv_err(err, DRV_EINVAL, "the name %s is too long", d->name);
+    d->disks[d->n_disks++] = disk;
     return 0;
 }
 
@@ -199,6 +212,21 @@ static int judge(struct ss_vmdef *d, struct drv_err *err)
 {
     DRV_AUTO_FREE char *text = ss_vmdef_format(d);
     return ss_vmdef_parse(text, strlen(text), d, err);
+}
+
+int ha_add_devices(const struct ha_create_spec *spec, struct ss_vmdef *def, json_t *notices,
+                   struct drv_err *err)
+{
+    for (unsigned i = 0; i < spec->n_disks; i++)
+        if (add_disk(&spec->disks[i], spec->store, def, err) < 0)
+            return -1;
+    for (unsigned i = 0; i < spec->n_nics; i++)
+        if (add_nic(&spec->nics[i], def, notices, err) < 0)
+            return -1;
+    for (unsigned i = 0; i < spec->n_cdroms; i++)
+        if (add_cdrom(&spec->cdroms[i], def, err) < 0)
+            return -1;
+    return ha_vmdef_place(def, err) < 0 ? -1 : judge(def, err);
 }
 
 int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *others,
@@ -218,19 +246,9 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *other
     d->memory_kib = ha_memory_fit_kib(spec->memory_kib, !strcmp(d->accel, "tcg"),
                                       probe->qemu_version, note, sizeof note);
     if (note[0])
-        notice(notices, "%s", note);
-    d->n_disks = spec->n_disks;
-    for (unsigned i = 0; i < spec->n_disks; i++)
-        if (add_disk(spec, i, d, err) < 0)
-            return -1;
-    d->n_nics = spec->n_nics;
-    for (unsigned i = 0; i < spec->n_nics; i++)
-        add_nic(&spec->nics[i], i, d, notices);
-    d->n_cdroms = spec->n_cdroms;
-    for (unsigned i = 0; i < spec->n_cdroms; i++)
-        add_cdrom(&spec->cdroms[i], i, d);
+        ha_notice(notices, "%s", note);
     DRV_COPY(d->graphics, spec->graphics[0] ? spec->graphics : "vnc");
     DRV_COPY(d->on_host_shutdown, "stop");
     DRV_COPY(d->notes, spec->notes);
-    return ha_vmdef_place(d, err) < 0 ? -1 : judge(d, err);
+    return ha_add_devices(spec, d, notices, err);
 }

@@ -5,72 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "notices.h"
+#include "vm_change.h"
 #include "vm_create.h"
 
 enum { LIST_MAX = 4096 };
-
-static void notice(json_t *notices, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-
-static void notice(json_t *notices, const char *fmt, ...)
-{
-    char text[600];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    json_array_append_new(notices, json_string(text));
-}
-
-// --- the record ---
-
-static int check_ours(struct ha_vm *vm, const struct ss_record *rec, struct drv_err *err)
-{
-    bool ours = !strcmp(rec->host, vm->ha->fqdn);
-    if (rec->state == SS_REC_STOPPED || (rec->state == SS_REC_RUNNING && ours))
-        return 0;
-    drv_err(err, DRV_ESTATE, "VM %s is %s on %s", vm->def.name, ss_record_state_name(rec->state),
-            rec->host);
-    drv_err_id(err, "S07");
-    return drv_err_hint(err, "delete it there: drover -H %s vm delete %s", rec->host, vm->def.name);
-}
-
-// Hold the record alone: nobody can start the VM without it. *ret_owner NULL: there is no record
-// any more.
-static int hold(struct ha_vm *vm, struct ha_owner **ret_owner, struct drv_err *err)
-{
-    struct ha *ha = vm->ha;
-    struct ss_record *rec = drv_xcalloc(1, sizeof *rec);
-    struct ss_vmdef *bare = drv_xcalloc(1, sizeof *bare);
-    DRV_AUTO_FREE void *owned_rec = rec;
-    DRV_AUTO_FREE void *owned_bare = bare;
-    struct drv_err why = DRV_ERR_INIT;
-    bool held = false;
-    *ret_owner = NULL;
-    struct ss_store *arbiter = ha_arbiter_open(ha, err);
-    if (!arbiter)
-        return -1;
-    int rc = ss_record_peek(arbiter, vm->def.uuid, rec, &held, &why);
-    ss_store_close(arbiter);
-    if (rc < 0 && why.code == DRV_ENOTFOUND)
-        return 0;
-    if (rc < 0)
-        *err = why;
-    if (rc < 0 || check_ours(vm, rec, err) < 0)
-        return -1;
-    DRV_COPY(bare->uuid, vm->def.uuid);
-    DRV_COPY(bare->name, vm->def.name);
-    struct ha_owner *o = ha_owner_start(ha, bare, 0, err);
-    if (!o)
-        return -1;
-    struct drv_err ignored = DRV_ERR_INIT;
-    if (ha_owner_hold(o, false, err) < 0 || check_ours(vm, &o->rec, err) < 0 ||
-        db_vm_epoch_check(ha->db, vm->def.uuid, o->rec.epoch, err) < 0) {
-        ha_owner_quit(o, &ignored);
-        return -1;
-    }
-    *ret_owner = o;
-    return 0;
-}
 
 // --- images ---
 
@@ -95,7 +34,8 @@ static int delete_image(struct ha *ha, const struct ss_record *rec,
     else if (rc < 0)
         *err = why;
     else if (!ss_record_image_is(im, st.volume_id, st.file_id))
-        notice(notices, "%s:%s is not the file that the VM used: left alone", im->store, im->path);
+        ha_notice(notices, "%s:%s is not the file that the VM used: left alone", im->store,
+                  im->path);
     else
         rc = ss_unlink(store, im->path, err);
     ss_store_close(store);
@@ -140,7 +80,7 @@ static void delete_folder(struct ha *ha, const char *store, const char *folder, 
     struct drv_err err = DRV_ERR_INIT;
     struct ss_store *st = ha_store_open(ha, store, NULL, &err);
     if (st && ss_rmdir(st, folder, &err) < 0)
-        notice(notices, "the folder %s on store %s stays: %s", folder, store, err.msg);
+        ha_notice(notices, "the folder %s on store %s stays: %s", folder, store, err.msg);
     ss_store_close(st);
 }
 
@@ -195,7 +135,7 @@ static int delete_all(struct ha_vm *vm, bool keep_disks, json_t *notices, struct
         drv_err(err, DRV_ESTATE, "VM %s is running", vm->def.name);
         return drv_err_hint(err, "stop it first: drover vm stop %s", vm->def.name);
     }
-    if (hold(vm, &o, err) < 0)
+    if (ha_vm_hold_record(vm, "delete", &o, err) < 0)
         return -1;
     int rc = delete_files(vm, o, keep_disks, notices, err);
     struct drv_err later = DRV_ERR_INIT;

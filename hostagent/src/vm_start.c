@@ -9,6 +9,7 @@
 #include "drover/finding.h"
 #include "drover/log.h"
 #include "takeover.h"
+#include "vm_set.h"
 
 // How long QEMU keeps requests for a drover-store that died, before it pauses the guest. A new one
 // is there within some seconds; QEMU cannot be stopped meanwhile.
@@ -240,6 +241,8 @@ int ha_vm_start(struct ha_vm *vm, const struct ha_start_opts *opts, struct drv_e
         return -1;
     ha_vm_publish(vm, "starting", 0, "");
     int rc = read_truth(vm, opts, home, rec, def, err);
+    if (rc == 0)
+        rc = ha_set_pending(def, ha->probe, err);
     if (rc == 0)
         rc = own_and_run(vm, def, rec, home, err);
     ss_store_close(home);

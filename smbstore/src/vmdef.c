@@ -87,6 +87,7 @@ static const struct ss_field vm_fields[] = {
      TEXT(ss_vmdef, on_host_shutdown, ssi_shutdown_valid, "\"stop\" or \"leave\""),
      .optional = true},
     {"notes", TEXT(ss_vmdef, notes, NULL, NULL), .optional = true},
+    {"next", TEXT(ss_vmdef, next, NULL, NULL), .optional = true},
     {.key = NULL}};
 
 // --- JSON ---

@@ -69,6 +69,8 @@ struct ss_vmdef {
     bool autostart;
     char on_host_shutdown[16]; // "stop" or "leave"
     char notes[1024];
+    char next[512]; // what was set while it ran and holds from the next start on: "KEY = VALUE"
+                    // lines, understood by hostagent
 };
 
 // Parse and check text (len <= SS_VMDEF_MAX_BYTES). err names the key and what it should be.

@@ -19,14 +19,6 @@ cleanup() {
     rm -rf "${LAB:?}/fs/share/$ISOS" "$LAB/hv1/images/$ISOS"
 }
 
-make_discs() {
-    local folder
-    for folder in "$LAB/fs/share/$ISOS" "$LAB/hv1/images/$ISOS"; do
-        mkdir "$folder" && "$HERE/mkdisc" "$folder/one.iso" "disc one" && "$HERE/mkdisc" "$folder/two.iso" "disc two" &&
-            chmod -R a+rX "$folder" || return
-    done
-}
-
 create() {
     drover_as erin hv1 vm create "$VM" --store "$STORE" --memory 64M --accel tcg --graphics none --disk 8M "$@" 2>&1
 }
@@ -36,7 +28,7 @@ server() { cut -d' ' -f1 "$LAB/hv2/run/drover/vm/$UUID/disc-cd0.pid"; }
 another_serves() { [[ $(server) != "$FIRST" ]] && kill -0 "$(server)"; }
 
 test_begin
-need "two discs on each store" make_discs
+need "two discs on each store" discs_on_stores "$ISOS" one="disc one" two="disc two"
 
 like "a disc that is not there is refused" "$(create --cdrom "$STORE/$ISOS/three.iso")" "*CD-ROM cd0: *three.iso*"
 like "so is one on no store" "$(create --cdrom "nowhere:a.iso")" "*nowhere*S01*"

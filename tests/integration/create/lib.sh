@@ -4,7 +4,7 @@
 
 # hears HOST TEXT: does the guest say a line that is TEXT now?
 hears() {
-    timeout 2 python3 -c '
+    timeout 5 python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
@@ -21,4 +21,18 @@ says() {
     else
         bad "the guest on $1 does not say \"$2\"${3:+ $3}"
     fi
+}
+
+# discs_on_stores FOLDER NAME=TEXT...: discs in a folder of the share, brought there as an admin would, and of hv1's
+# local store.
+discs_on_stores() {
+    local folder=$1 one
+    shift
+    mkdir "$WORK/$folder" "$LAB/hv1/images/$folder" || return
+    for one; do
+        "$LAB_CHECKOUT/tests/integration/create/mkdisc" "$WORK/$folder/${one%%=*}.iso" "${one#*=}" || return
+    done
+    cp "$WORK/$folder"/* "$LAB/hv1/images/$folder/" && chmod -R a+rX "$LAB/hv1/images/$folder" "$WORK/$folder" &&
+        lab exec admin --user erin -- smbclient -N -s "$LAB/etc/smb-client.conf" --use-kerberos=required "//fs.$DOMAIN/$SHARE" \
+            -c "prompt off; mkdir $folder; cd $folder; lcd $WORK/$folder; mput *"
 }

@@ -424,6 +424,32 @@ static void an_import_says_which_step_it_is_at(void **state)
     fake_stop(&agent);
 }
 
+static void changes_are_asked_for_exactly(void **state)
+{
+    (void)state;
+    static const char done[] = "{\"return\":{\"notices\":[\"cpus wait\"]}}";
+    static const struct fake_answer script[] = {
+        {"vm.set", done, {NULL}}, {"vm.insert", done, {NULL}}, {"vm.eject", done, {NULL}}, {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "vm", "set", "web", "cpus=4", "--add-disk", "8M", "--remove", "nic0",
+        "--add-cdrom", "empty");
+    assert_int_equal(r.status, 0);
+    assert_has(r.out, "Note: cpus wait\n");
+    RUN(&r, &agent, "vm", "insert", "web", "cd1", "isos/a.iso");
+    assert_int_equal(r.status, 0);
+    RUN(&r, &agent, "vm", "eject", "web");
+    assert_int_equal(r.status, 0);
+    assert_string_equal(
+        fake_log(&agent),
+        "vm.set {\"add_cdroms\":[{}],\"add_disks\":[{\"size_bytes\":8388608}],\"remove\":"
+        "[\"nic0\"],\"set\":{\"cpus\":\"4\"},\"vm\":\"web\"}\n"
+        "vm.insert {\"drive\":\"cd1\",\"path\":\"a.iso\",\"store\":\"isos\",\"vm\":\"web\"}\n"
+        "vm.eject {\"vm\":\"web\"}\n");
+    fake_stop(&agent);
+}
+
 static void usage_errors_are_2_and_ask_nobody(void **state)
 {
     (void)state;
@@ -440,6 +466,9 @@ static void usage_errors_are_2_and_ask_nobody(void **state)
         {"drover", "move", "web", "--to", "hv2.a", "--max-blackout", "soon"},
         {"drover", "move", "web", "--bogus"},
         {"drover", "vm", "create", "web"},
+        {"drover", "vm", "set", "web"},
+        {"drover", "vm", "set", "web", "cpus"},
+        {"drover", "vm", "insert", "web", "a.iso"},
         {"drover", "vm", "create", "web", "--store=s", "--memory=4X"},
         {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--disk=store=s"},
         {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--disk=1G,stroe=s"},
@@ -586,6 +615,7 @@ int main(void)
         cmocka_unit_test(a_vm_is_shown_with_its_owner),
         cmocka_unit_test(a_created_vm_is_asked_for_exactly),
         cmocka_unit_test(an_import_says_which_step_it_is_at),
+        cmocka_unit_test(changes_are_asked_for_exactly),
         cmocka_unit_test(usage_errors_are_2_and_ask_nobody),
         cmocka_unit_test(help_is_no_error),
         cmocka_unit_test(refusals_keep_the_agents_words),

@@ -21,7 +21,8 @@ static const char good[] =
     "\"cdroms\":[{\"id\":\"cd0\"}],"
     "\"nics\":[{\"id\":\"nic0\",\"mac\":\"52:54:00:12:34:56\",\"network\":\"br0\","
     "\"model\":\"virtio-net-pci\",\"pci_addr\":3}],"
-    "\"graphics\":\"vnc\",\"autostart\":true,\"on_host_shutdown\":\"leave\",\"notes\":"
+    "\"graphics\":\"vnc\",\"autostart\":true,\"on_host_shutdown\":\"leave\",\"next\":\"cpus = "
+    "4\\n\",\"notes\":"
     "\"caf\u00e9\"}";
 
 static json_t *good_json(void)
@@ -56,8 +57,8 @@ static void what_is_left_out_has_its_default(void **state)
     (void)state;
     struct ss_vmdef def;
     DRV_AUTO_JSON json_t *j = good_json();
-    const char *optional[] = {"rtc",       "cdroms",           "nics", "graphics",
-                              "autostart", "on_host_shutdown", "notes"};
+    const char *optional[] = {"rtc",       "cdroms",           "nics",  "graphics",
+                              "autostart", "on_host_shutdown", "notes", "next"};
     for (size_t i = 0; i < DRV_ARRAY_LEN(optional); i++)
         assert_int_equal(json_object_del(j, optional[i]), 0);
     assert_int_equal(ss_vmdef_from_json(j, &def, NULL), 0);
