@@ -14,6 +14,7 @@ enum {
     KEY_IMPORT,
     KEY_NIC,
     KEY_CDROM,
+    KEY_UEFI,
     KEY_CPU,
     KEY_ACCEL,
     KEY_MACHINE,
@@ -43,6 +44,7 @@ const struct argp_option cli_create_options[] = {
     {"cdrom", KEY_CDROM, "STORE/PATH", 0,
      "A CD-ROM drive with a disc, an ISO file on a store; or \"empty\"; repeat for a second one",
      0},
+    {"uefi", KEY_UEFI, NULL, 0, "UEFI instead of a BIOS; its variables move with the VM", 0},
     {"cpu", KEY_CPU, "MODEL", 0, "CPU model that the guest sees; take one that all hosts have", 0},
     {"accel", KEY_ACCEL, "kvm|tcg", 0, "Hardware virtualisation, or emulation", 0},
     {"machine", KEY_MACHINE, "M", 0, "Versioned machine type, such as pc-q35-7.2", 0},
@@ -252,6 +254,8 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
     }
     if (cli_put_members(c, a, members, args))
         return NULL;
+    if (cli_opt(a, KEY_UEFI))
+        json_object_set_new(args, "uefi", json_true());
     for (unsigned i = 0; i < DRV_ARRAY_LEN(texts); i++) {
         const char *value = cli_opt(a, texts[i].key);
         if (value && (!one_of(value, texts[i].allowed) ||

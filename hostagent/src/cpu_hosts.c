@@ -104,7 +104,7 @@ struct question {
 
 static void ask(struct ha *ha, struct ha_cpu_host *host, struct drv_err *err)
 {
-    struct drv_client *c = ha_channel_open(ha, host->fqdn, NULL, err);
+    struct drv_client *c = ha_channel_open(ha, host->fqdn, NULL, NULL, err);
     DRV_AUTO_JSON json_t *reply =
         c ? drv_client_call(c, "peer.host", json_pack("{s:s}", "purpose", "check"), ASK_MS, err)
           : NULL;

@@ -14,8 +14,6 @@
 #include "argv.h"
 #include "blockdev.h"
 
-#define DEFAULT_UEFI_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
-
 enum { DEFAULT_RECONNECT_S = 60, SATA_DISKS = 4, FIRST_CD_PORT = 4, FIRST_FREE_SLOT = 2 };
 
 static bool is_nvram(const struct ss_disk *d)
@@ -229,9 +227,8 @@ static int add_machine(struct ha_argv *a, const struct ss_vmdef *def, const stru
         if (!ss_vmdef_disk(def, "nvram"))
             return drv_err(err, DRV_EINVAL, "a UEFI machine needs a disk with the id nvram");
         ha_argv_append(a, ",pflash0=uefi-code,pflash1=nvram");
-        add_blockdev(a, ha_blockdev_file("uefi-code",
-                                         rt->uefi_code ? rt->uefi_code : DEFAULT_UEFI_CODE, false,
-                                         true));
+        add_blockdev(a, ha_blockdev_file("uefi-code", rt->uefi_code ? rt->uefi_code : HA_UEFI_CODE,
+                                         false, true));
     }
     // enforce: a host that lacks a feature of the model refuses, instead of giving the guest less.
     ha_argv_add(a, "-cpu");

@@ -31,8 +31,13 @@ struct ha_qemu_rt {
     unsigned nbd_reconnect_s; // how long requests wait for a dead drover-store (0 = 60)
     const char
         *serial_log; // file in which QEMU also keeps the console's output, unbounded; NULL = none
-    const char *uefi_code; // NULL = /usr/share/OVMF/OVMF_CODE_4M.fd
+    const char *uefi_code; // NULL = HA_UEFI_CODE
 };
+
+// UEFI as Debian's package ovmf has it: the program, and what a new VM's variables begin with. Both
+// are loaded by QEMU as flash, whose size a migration fixes: only this pair is used.
+#define HA_UEFI_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
+#define HA_UEFI_VARS "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
 // Slots on pcie.0 that drover uses itself, for machines that have these devices.
 enum { HA_SLOT_VIDEO = 0x01, HA_SLOT_SCSI = 0x1d, HA_SLOT_USB = 0x1e };

@@ -24,9 +24,22 @@ struct making {
 
 // --- before anything is touched ---
 
+// UEFI's variables begin as the firmware's package has them; of no use to whoever asks.
+static int look_at_nvram(struct making *m, unsigned i, struct drv_err *err)
+{
+    if (ha_import_look(m->ha, HA_UEFI_VARS, true, &m->imports[i], err) < 0) {
+        drv_err_prefix(err, "UEFI");
+        return drv_err_hint(err, "install the package ovmf, on each host");
+    }
+    m->bytes[i] = m->imports[i].bytes;
+    return 0;
+}
+
 static int look_at_disks(struct making *m, struct drv_err *err)
 {
     for (unsigned i = 0; i < m->def.n_disks; i++) {
+        if (i >= m->spec->n_disks)
+            return look_at_nvram(m, i, err);
         const struct ha_new_disk *d = &m->spec->disks[i];
         struct ha_import *in = &m->imports[i];
         if (d->import[0] && ha_import_look(m->ha, d->import, m->spec->import_any, in, err) < 0)
@@ -107,7 +120,7 @@ static int own(struct making *m, const char *hash, struct drv_err *err)
 {
     unsigned imports = 0;
     for (unsigned i = 0; i < m->def.n_disks; i++)
-        imports |= m->spec->disks[i].import[0] ? 1u << i : 0;
+        imports |= m->imports[i].path[0] ? 1u << i : 0;
     if (make_record_folder(m->ha, err) < 0)
         return -1;
     m->owner = ha_owner_start(m->ha, &m->def, imports, err);

@@ -34,6 +34,7 @@ struct ha_create_spec {
     unsigned n_cdroms;
     char cpu[32], accel[8], machine[32], graphics[16]; // "" = drover chooses
     char notes[1024];
+    bool uefi;
     bool import_any; // imports from anywhere (local root); else from folders of local stores only
     ha_import_progress *progress; // NULL = nobody asks
     void *progress_arg;

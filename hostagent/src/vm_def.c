@@ -207,6 +207,24 @@ static int add_disk(const struct ha_new_disk *want, const char *home_store, stru
     return 0;
 }
 
+// UEFI's variables lie beside the first disk and go wherever it goes: one more disk to all but the
+// guest. Raw, of the size that QEMU's flash has.
+static int add_nvram(const struct ha_create_spec *spec, struct ss_vmdef *d, struct drv_err *err)
+{
+    struct ss_disk disk = {.format = SS_RAW, .bus = SS_BUS_SATA, .cache = SS_CACHE_NONE};
+    if (!spec->uefi)
+        return 0;
+    if (d->n_disks == SS_MAX_DISKS)
+        return drv_err(err, DRV_EINVAL, "a UEFI VM has at most %d disks", SS_MAX_DISKS - 1);
+    DRV_COPY(disk.id, "nvram");
+    DRV_COPY(disk.store, d->n_disks ? d->disks[0].store : spec->store);
+    if (snprintf(disk.path, sizeof disk.path, "%s/nvram.raw", d->name) >= (int)sizeof disk.path)
+        return drv_err(err, DRV_EINVAL, "the name %s is too long", d->name);
+    d->firmware = SS_FW_UEFI;
+    d->disks[d->n_disks++] = disk;
+    return 0;
+}
+
 // The codec knows all rules of a definition: let it judge, as it will when the file is read again.
 static int judge(struct ss_vmdef *d, struct drv_err *err)
 {
@@ -250,5 +268,7 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *other
     DRV_COPY(d->graphics, spec->graphics[0] ? spec->graphics : "vnc");
     DRV_COPY(d->on_host_shutdown, "stop");
     DRV_COPY(d->notes, spec->notes);
-    return ha_add_devices(spec, d, notices, err);
+    if (ha_add_devices(spec, d, notices, err) < 0 || add_nvram(spec, d, err) < 0)
+        return -1;
+    return judge(d, err);
 }

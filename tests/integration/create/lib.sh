@@ -2,14 +2,14 @@
 # shellcheck shell=bash
 # What tests with guests that speak on their serial port alone share: see mkdisc. Sourced after ../lib.sh; UUID is the VM's.
 
-# hears HOST TEXT: does the guest say a line that is TEXT now?
+# hears HOST TEXT: does the guest say a line with TEXT now?
 hears() {
     timeout 5 python3 -c '
 import socket, sys
 s = socket.socket(socket.AF_UNIX)
 s.connect(sys.argv[1])
 for line in s.makefile("r", errors="replace"):
-    if line.strip() == sys.argv[2]:
+    if sys.argv[2] in line:
         sys.exit(0)
 sys.exit(1)' "$LAB/$1/run/drover/vm/$UUID/qemu/serial.sock" "$2"
 }

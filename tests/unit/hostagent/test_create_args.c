@@ -38,7 +38,7 @@ static void all_of_it_is_taken(void **state)
               "'machine':'pc-q35-7.2','graphics':'vnc','notes':'n','disks':[{'size_bytes':"
               "70368744177664,'store':'data','format':'raw'},{'import':'/srv/a.img'}],'nics':"
               "[{'network':'br0','mac':'52:54:00:00:00:01','model':'e1000e'}],"
-              "'cdroms':[{},{'store':'isos','path':'a.iso'}]}",
+              "'cdroms':[{},{'store':'isos','path':'a.iso'}],'uefi':true}",
               &s, &err) < 0)
         fail_msg("%s", err.msg);
     assert_int_equal(s.vcpus, 4);
@@ -50,6 +50,7 @@ static void all_of_it_is_taken(void **state)
     assert_string_equal(s.nics[0].model, "e1000e");
     assert_string_equal(s.graphics, "vnc");
     assert_int_equal(s.n_cdroms, 2);
+    assert_true(s.uefi);
     assert_string_equal(s.cdroms[0].store, "");
     assert_string_equal(s.cdroms[1].path, "a.iso");
 }

@@ -121,6 +121,29 @@ static void a_cpu_gets_its_version_and_must_mean_the_same_everywhere(void **stat
     }
 }
 
+static void uefi_has_its_variables_beside_the_first_disk(void **state)
+{
+    (void)state;
+    struct ss_vmdef d;
+    struct drv_err err = DRV_ERR_INIT;
+    static struct ha_create_spec spec;
+    spec = (struct ha_create_spec){.name = "web", .store = "vms", .memory_kib = 1 << 20};
+    spec.vcpus = spec.n_disks = 1;
+    spec.uefi = true;
+    DRV_COPY(spec.disks[0].store, "fast");
+    DRV_AUTO_JSON json_t *notices = json_array();
+    assert_int_equal(
+        ha_create_def(probe(emulated, NULL), others(NULL, NULL), &spec, &d, notices, &err), 0);
+    assert_int_equal(d.firmware, SS_FW_UEFI);
+    assert_string_equal(d.disks[1].id, "nvram");
+    assert_string_equal(d.disks[1].store, "fast");
+    assert_int_equal(d.disks[1].format, SS_RAW);
+    assert_int_equal(d.disks[1].pci_slot, 0);
+    spec.n_disks = SS_MAX_DISKS; // no place left
+    assert_int_equal(
+        ha_create_def(probe(emulated, NULL), others(NULL, NULL), &spec, &d, notices, &err), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -129,6 +152,7 @@ int main(void)
         cmocka_unit_test(what_another_host_answers_may_be_anything),
         cmocka_unit_test(nothing_in_common_is_an_error),
         cmocka_unit_test(a_cpu_gets_its_version_and_must_mean_the_same_everywhere),
+        cmocka_unit_test(uefi_has_its_variables_beside_the_first_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
