@@ -15,6 +15,7 @@ enum {
     KEY_NIC,
     KEY_CDROM,
     KEY_UEFI,
+    KEY_WINDOWS,
     KEY_CPU,
     KEY_ACCEL,
     KEY_MACHINE,
@@ -45,6 +46,11 @@ const struct argp_option cli_create_options[] = {
      "A CD-ROM drive with a disc, an ISO file on a store; or \"empty\"; repeat for a second one",
      0},
     {"uefi", KEY_UEFI, NULL, 0, "UEFI instead of a BIOS; its variables move with the VM", 0},
+    {"windows", KEY_WINDOWS, NULL, 0,
+     "For a Windows guest: SATA disks, e1000e cards, clock in local time, Hyper-V's interfaces "
+     "with "
+     "KVM",
+     0},
     {"cpu", KEY_CPU, "MODEL", 0, "CPU model that the guest sees; take one that all hosts have", 0},
     {"accel", KEY_ACCEL, "kvm|tcg", 0, "Hardware virtualisation, or emulation", 0},
     {"machine", KEY_MACHINE, "M", 0, "Versioned machine type, such as pc-q35-7.2", 0},
@@ -256,6 +262,8 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
         return NULL;
     if (cli_opt(a, KEY_UEFI))
         json_object_set_new(args, "uefi", json_true());
+    if (cli_opt(a, KEY_WINDOWS))
+        json_object_set_new(args, "windows", json_true());
     for (unsigned i = 0; i < DRV_ARRAY_LEN(texts); i++) {
         const char *value = cli_opt(a, texts[i].key);
         if (value && (!one_of(value, texts[i].allowed) ||

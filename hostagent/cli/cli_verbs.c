@@ -58,8 +58,8 @@ const struct cli_verb cli_verbs[] = {
                  "  drover vm set web01 --add-disk 100G,store=slow --add-nic br1\n"
                  "  drover vm set web01 --remove disk1\n"
                  "\n"
-                 "Keys: memory, cpus, cpu, machine, graphics, rtc, notes, autostart, on_host_shutdown.\n"
-                 "The first six hold from the VM's next start on if it is running."},
+                 "Keys: memory, cpus, cpu, machine, graphics, rtc, disk_bus, nic_model, notes, autostart,\n"
+                 "on_host_shutdown. The first eight hold from the VM's next start on if it is running."},
     {.noun = "vm", .verb = "eject", .args = "VM [DRIVE]", .min_pos = 1, .max_pos = 2, .run = cli_vm_eject,
      .summary = "Take the disc out of a CD-ROM drive, also of a running VM",
      .examples = "  drover vm eject web01\n"

@@ -87,13 +87,14 @@ int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_er
     const char *name, *store, *cpu = NULL, *accel = NULL, *machine = NULL, *graphics = NULL;
     const char *notes = NULL;
     json_int_t memory_mib, vcpus = 1;
-    int uefi = 0;
+    int uefi = 0, windows = 0;
     json_t *disks, *nics = NULL, *cdroms = NULL;
     memset(ret, 0, sizeof *ret);
-    if (ha_args(args, err, "{s:s, s:s, s:I, s?I, s:o, s?o, s?o, s?b, s?s, s?s, s?s, s?s, s?s}",
+    if (ha_args(args, err, "{s:s, s:s, s:I, s?I, s:o, s?o, s?o, s?b, s?b, s?s, s?s, s?s, s?s, s?s}",
                 "name", &name, "store", &store, "memory_mib", &memory_mib, "vcpus", &vcpus, "disks",
-                &disks, "nics", &nics, "cdroms", &cdroms, "uefi", &uefi, "cpu", &cpu, "accel",
-                &accel, "machine", &machine, "graphics", &graphics, "notes", &notes) < 0)
+                &disks, "nics", &nics, "cdroms", &cdroms, "uefi", &uefi, "windows", &windows, "cpu",
+                &cpu, "accel", &accel, "machine", &machine, "graphics", &graphics, "notes",
+                &notes) < 0)
         return -1;
     if (!drv_name_valid(name, SS_NAME_MAX - 1) || !drv_name_valid(store, SS_NAME_MAX - 1))
         return drv_err(err, DRV_EINVAL,
@@ -106,6 +107,7 @@ int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_er
     ret->memory_kib = (uint64_t)memory_mib << 10;
     ret->vcpus = (unsigned)vcpus;
     ret->uefi = uefi;
+    ret->windows = windows;
     DRV_COPY(ret->name, name);
     DRV_COPY(ret->store, store);
     if (take(ret->cpu, sizeof ret->cpu, cpu, "cpu", err) < 0 ||

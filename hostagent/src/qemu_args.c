@@ -14,7 +14,7 @@
 #include "argv.h"
 #include "blockdev.h"
 
-enum { DEFAULT_RECONNECT_S = 60, SATA_DISKS = 4, FIRST_CD_PORT = 4, FIRST_FREE_SLOT = 2 };
+enum { DEFAULT_RECONNECT_S = 60, FIRST_CD_PORT = 4, FIRST_FREE_SLOT = 2 };
 
 static bool is_nvram(const struct ss_disk *d)
 {
@@ -142,8 +142,8 @@ static int add_disk_device(struct ha_argv *a, const struct ss_disk *d, unsigned 
                     d->id);
         break;
     case SS_BUS_SATA:
-        if (order >= SATA_DISKS)
-            return drv_err(err, DRV_EINVAL, "%s: more than %d SATA disks", d->id, SATA_DISKS);
+        if (order >= HA_SATA_DISKS)
+            return drv_err(err, DRV_EINVAL, "%s: more than %d SATA disks", d->id, HA_SATA_DISKS);
         ha_argv_add(a, "ide-hd,id=dev-%s,bus=ide.%u,drive=%s", d->id, order, d->id);
         break;
     case SS_BUS_SCSI:
@@ -233,6 +233,11 @@ static int add_machine(struct ha_argv *a, const struct ss_vmdef *def, const stru
     // enforce: a host that lacks a feature of the model refuses, instead of giving the guest less.
     ha_argv_add(a, "-cpu");
     ha_argv_add(a, "%s,enforce", def->cpu_model);
+    // Windows runs its clock and interrupts by these; all of them migrate. QEMU has them with KVM
+    // alone.
+    if (def->hyperv && !strcmp(def->accel, "kvm"))
+        ha_argv_append(a, ",hv-relaxed=on,hv-vapic=on,hv-spinlocks=0x1fff,hv-vpindex=on,"
+                          "hv-runtime=on,hv-time=on,hv-synic=on,hv-stimer=on,hv-frequencies=on");
     ha_argv_add(a, "-smp");
     ha_argv_add(a, "cpus=%u,sockets=1,cores=%u,threads=1", def->vcpus, def->vcpus);
     ha_argv_add(a, "-m");

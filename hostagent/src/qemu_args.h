@@ -39,6 +39,8 @@ struct ha_qemu_rt {
 #define HA_UEFI_CODE "/usr/share/OVMF/OVMF_CODE_4M.fd"
 #define HA_UEFI_VARS "/usr/share/OVMF/OVMF_VARS_4M.fd"
 
+enum { HA_SATA_DISKS = 4 }; // of six ports; the last two are for CD-ROM drives
+
 // Slots on pcie.0 that drover uses itself, for machines that have these devices.
 enum { HA_SLOT_VIDEO = 0x01, HA_SLOT_SCSI = 0x1d, HA_SLOT_USB = 0x1e };
 

@@ -35,6 +35,7 @@ struct ha_create_spec {
     char cpu[32], accel[8], machine[32], graphics[16]; // "" = drover chooses
     char notes[1024];
     bool uefi;
+    bool windows;    // devices that Windows has drivers for by itself, and its clock
     bool import_any; // imports from anywhere (local root); else from folders of local stores only
     ha_import_progress *progress; // NULL = nobody asks
     void *progress_arg;

@@ -8,6 +8,7 @@
 #include <sys/random.h>
 
 #include "notices.h"
+#include "qemu_args.h"
 #include "vm_create.h"
 
 // --- machine, accelerator, CPU ---
@@ -235,12 +236,18 @@ static int judge(struct ss_vmdef *d, struct drv_err *err)
 int ha_add_devices(const struct ha_create_spec *spec, struct ss_vmdef *def, json_t *notices,
                    struct drv_err *err)
 {
-    for (unsigned i = 0; i < spec->n_disks; i++)
+    for (unsigned i = 0; i < spec->n_disks; i++) {
         if (add_disk(&spec->disks[i], spec->store, def, err) < 0)
             return -1;
-    for (unsigned i = 0; i < spec->n_nics; i++)
+        if (spec->windows)
+            def->disks[def->n_disks - 1].bus = SS_BUS_SATA;
+    }
+    for (unsigned i = 0; i < spec->n_nics; i++) {
         if (add_nic(&spec->nics[i], def, notices, err) < 0)
             return -1;
+        if (spec->windows && !spec->nics[i].model[0])
+            DRV_COPY(def->nics[def->n_nics - 1].model, "e1000e");
+    }
     for (unsigned i = 0; i < spec->n_cdroms; i++)
         if (add_cdrom(&spec->cdroms[i], def, err) < 0)
             return -1;
@@ -268,6 +275,9 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *other
     DRV_COPY(d->graphics, spec->graphics[0] ? spec->graphics : "vnc");
     DRV_COPY(d->on_host_shutdown, "stop");
     DRV_COPY(d->notes, spec->notes);
+    d->rtc_localtime = d->hyperv = spec->windows;
+    if (spec->windows && spec->n_disks > HA_SATA_DISKS)
+        return drv_err(err, DRV_EINVAL, "a Windows VM begins with at most %d disks", HA_SATA_DISKS);
     if (ha_add_devices(spec, d, notices, err) < 0 || add_nvram(spec, d, err) < 0)
         return -1;
     return judge(d, err);

@@ -69,6 +69,33 @@ static int put_rtc(struct putting *p, struct drv_err *err)
     return 0;
 }
 
+// All disks that the guest sees. Slots of those that come to PCI are found, the others' are free.
+static int put_disk_bus(struct putting *p, struct drv_err *err)
+{
+    bool sata = !strcmp(p->value, "sata");
+    unsigned n = 0;
+    for (unsigned i = 0; i < p->def->n_disks; i++) {
+        struct ss_disk *d = &p->def->disks[i];
+        if (!strcmp(d->id, "nvram"))
+            continue;
+        n++;
+        d->bus = sata ? SS_BUS_SATA : SS_BUS_VIRTIO;
+        if (sata)
+            d->pci_slot = 0;
+    }
+    if (sata && n > HA_SATA_DISKS)
+        return drv_err(err, DRV_EINVAL, "disk_bus: at most %d disks can be SATA", HA_SATA_DISKS);
+    return ha_vmdef_place(p->def, err);
+}
+
+static int put_nic_model(struct putting *p, struct drv_err *err)
+{
+    (void)err;
+    for (unsigned i = 0; i < p->def->n_nics; i++)
+        DRV_COPY(p->def->nics[i].model, p->value);
+    return 0;
+}
+
 static int put_notes(struct putting *p, struct drv_err *err)
 {
     (void)err;
@@ -120,6 +147,16 @@ const struct drv_option ha_vm_options[] = {
      .choices = "utc|localtime",
      .def = "utc",
      .text = "What the guest's clock shows at a start; Windows wants localtime."},
+    {.name = "disk_bus",
+     .type = DRV_OPT_ENUM,
+     .choices = "virtio|sata",
+     .def = "virtio",
+     .text = "How all disks are attached."},
+    {.name = "nic_model",
+     .type = DRV_OPT_ENUM,
+     .choices = "virtio-net-pci|e1000e",
+     .def = "virtio-net-pci",
+     .text = "What all network cards are."},
     {.name = "notes",
      .type = DRV_OPT_STRING,
      .max = 1023,
@@ -141,8 +178,8 @@ const struct drv_option ha_vm_options[] = {
 };
 
 static int (*const put_functions[])(struct putting *p, struct drv_err *err) = {
-    put_memory, put_cpus,  put_cpu,       put_machine, put_graphics,
-    put_rtc,    put_notes, put_autostart, put_shutdown};
+    put_memory,   put_cpus,      put_cpu,   put_machine,   put_graphics, put_rtc,
+    put_disk_bus, put_nic_model, put_notes, put_autostart, put_shutdown};
 _Static_assert(DRV_ARRAY_LEN(put_functions) + 1 == DRV_ARRAY_LEN(ha_vm_options),
                "a function per option");
 
@@ -155,8 +192,10 @@ static const struct drv_option *find(const char *key, struct drv_err *err)
         drv_option_find(ha_vm_options, !strcmp(key, "vcpus") ? "cpus" : key);
     if (!o) {
         drv_err(err, DRV_EINVAL, "there is no setting \"%.64s\" of VMs", key);
-        drv_err_hint(err, "memory, cpus, cpu, machine, graphics, rtc, notes, autostart, "
-                          "on_host_shutdown");
+        drv_err_hint(
+            err,
+            "memory, cpus, cpu, machine, graphics, rtc, disk_bus, nic_model, notes, autostart, "
+            "on_host_shutdown");
     }
     return o;
 }

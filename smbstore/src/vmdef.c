@@ -62,6 +62,7 @@ static const struct ss_field nic_fields[] = {
 static const struct ss_field cpu_fields[] = {
     {"model", TEXT(ss_vmdef, cpu_model, ssi_cpu_valid, SSI_CPU_TEXT)},
     {"vcpus", UINT(ss_vmdef, vcpus, 1, 255)},
+    {"hyperv", .kind = SS_F_BOOL, .offset = offsetof(struct ss_vmdef, hyperv), .optional = true},
     {.key = NULL}};
 
 static const struct ss_field vm_fields[] = {

@@ -56,6 +56,7 @@ struct ss_vmdef {
     char accel[8];    // "kvm" or "tcg"
     char cpu_model[32];
     unsigned vcpus;
+    bool hyperv;         // what Windows expects of a hypervisor; with KVM only
     uint64_t memory_kib; // exactly what QEMU gets
     enum ss_firmware firmware;
     bool rtc_localtime;

@@ -144,6 +144,33 @@ static void uefi_has_its_variables_beside_the_first_disk(void **state)
         ha_create_def(probe(emulated, NULL), others(NULL, NULL), &spec, &d, notices, &err), -1);
 }
 
+static void windows_gets_what_it_has_drivers_for(void **state)
+{
+    (void)state;
+    struct ss_vmdef d;
+    struct drv_err err = DRV_ERR_INIT;
+    static struct ha_create_spec spec;
+    spec = (struct ha_create_spec){.name = "win", .store = "vms", .memory_kib = 4 << 20};
+    spec.vcpus = spec.n_disks = 1;
+    spec.n_nics = 2;
+    spec.windows = true;
+    DRV_COPY(spec.nics[0].network, "br0");
+    DRV_COPY(spec.nics[1].network, "br0");
+    DRV_COPY(spec.nics[1].model, "virtio-net-pci");
+    DRV_AUTO_JSON json_t *notices = json_array();
+    assert_int_equal(
+        ha_create_def(probe(emulated, NULL), others(NULL, NULL), &spec, &d, notices, &err), 0);
+    assert_true(d.rtc_localtime);
+    assert_true(d.hyperv);
+    assert_int_equal(d.disks[0].bus, SS_BUS_SATA);
+    assert_int_equal(d.disks[0].pci_slot, 0);
+    assert_string_equal(d.nics[0].model, "e1000e");
+    assert_string_equal(d.nics[1].model, "virtio-net-pci"); // as asked for
+    spec.n_disks = 5;
+    assert_int_equal(
+        ha_create_def(probe(emulated, NULL), others(NULL, NULL), &spec, &d, notices, &err), -1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -153,6 +180,7 @@ int main(void)
         cmocka_unit_test(nothing_in_common_is_an_error),
         cmocka_unit_test(a_cpu_gets_its_version_and_must_mean_the_same_everywhere),
         cmocka_unit_test(uefi_has_its_variables_beside_the_first_disk),
+        cmocka_unit_test(windows_gets_what_it_has_drivers_for),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -184,6 +184,19 @@ static void uefi_uses_its_nvram_disk(void **state)
     assert_null(strstr(text, "dev-nvram"));
 }
 
+static void hyperv_is_for_kvm_alone(void **state)
+{
+    (void)state;
+    struct ss_vmdef d = definition();
+    struct ha_qemu_rt rt = local_rt();
+    d.hyperv = true;
+    DRV_COPY(d.accel, "kvm");
+    assert_has(&d, &rt, ",enforce,hv-relaxed=on,");
+    DRV_COPY(d.accel, "tcg");
+    DRV_AUTO_FREE char *text = text_of(&d, &rt);
+    assert_null(strstr(text, "hv-"));
+}
+
 static void impossible_machines_are_refused_by_name(void **state)
 {
     (void)state;
@@ -249,6 +262,7 @@ int main(void)
         cmocka_unit_test(other_buses_take_their_places_in_order),
         cmocka_unit_test(network_card_has_no_option_rom),
         cmocka_unit_test(uefi_uses_its_nvram_disk),
+        cmocka_unit_test(hyperv_is_for_kvm_alone),
         cmocka_unit_test(impossible_machines_are_refused_by_name),
         cmocka_unit_test(place_fills_gaps_and_keeps_what_is_there),
         cmocka_unit_test(memory_size_avoids_the_tcg_migration_bug),

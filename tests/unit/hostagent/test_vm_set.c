@@ -95,6 +95,26 @@ static void nothing_changes_when_one_value_is_wrong(void **state)
     }
 }
 
+static void disks_change_their_bus_and_find_places(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    def.n_disks = 2;
+    DRV_COPY(def.disks[0].id, "disk0");
+    DRV_COPY(def.disks[1].id, "nvram");
+    def.disks[0].bus = def.disks[1].bus = SS_BUS_SATA;
+    def.n_nics = 1;
+    def.nics[0].pci_slot = 2;
+    assert_int_equal(apply("{'disk_bus':'virtio','nic_model':'virtio-net-pci'}", false, &err), 0);
+    assert_int_equal(def.disks[0].pci_slot, 3);
+    assert_int_equal(def.disks[1].bus, SS_BUS_SATA);
+    assert_string_equal(def.nics[0].model, "virtio-net-pci");
+    assert_int_equal(apply("{'disk_bus':'sata'}", false, &err), 0);
+    assert_int_equal(def.disks[0].pci_slot, 0);
+    def.n_disks = 6;
+    assert_int_equal(apply("{'disk_bus':'sata'}", false, &err), -1);
+}
+
 static void what_no_longer_fits_stops_the_start_and_names_the_setting(void **state)
 {
     (void)state;
@@ -113,6 +133,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(what_waits_is_replaced_once_the_vm_has_stopped, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(nothing_changes_when_one_value_is_wrong, setup, teardown),
+        cmocka_unit_test_setup_teardown(disks_change_their_bus_and_find_places, setup, teardown),
         cmocka_unit_test_setup_teardown(what_no_longer_fits_stops_the_start_and_names_the_setting,
                                         setup, teardown),
     };
