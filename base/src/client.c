@@ -35,6 +35,8 @@ struct drv_client {
     json_t *reply;
     drv_event_fn *on_event;
     void *event_arg;
+    struct drv_stream_handler stream; // of the call that waits, or of the stream
+    bool streaming;
     struct drv_err dead; // set once the connection is of no more use
 };
 
@@ -91,19 +93,22 @@ static int queue_frame(struct drv_client *c, const void *payload, size_t len, st
     return 0;
 }
 
+static int queue_plain(struct drv_client *c, const void *plain, size_t len, struct drv_err *err)
+{
+    if (!c->sealed)
+        return queue_frame(c, plain, len, err);
+    DRV_AUTO_FREE void *wrapped = NULL;
+    size_t wrapped_len;
+    if (drv_gss_wrap(c->gss, plain, len, &wrapped, &wrapped_len, err) < 0)
+        return -1;
+    return queue_frame(c, wrapped, wrapped_len, err);
+}
+
 static int queue_message(struct drv_client *c, const json_t *message, struct drv_err *err)
 {
     size_t len;
     DRV_AUTO_FREE char *text = drv_wire_text(message, &len, err);
-    if (!text)
-        return -1;
-    if (!c->sealed)
-        return queue_frame(c, text, len, err);
-    DRV_AUTO_FREE void *wrapped = NULL;
-    size_t wrapped_len;
-    if (drv_gss_wrap(c->gss, text, len, &wrapped, &wrapped_len, err) < 0)
-        return -1;
-    return queue_frame(c, wrapped, wrapped_len, err);
+    return text ? queue_plain(c, text, len, err) : -1;
 }
 
 static int take_message(struct drv_client *c, json_t *m, struct drv_err *err)
@@ -114,11 +119,31 @@ static int take_message(struct drv_client *c, json_t *m, struct drv_err *err)
             c->on_event(m, c->event_arg);
     } else if (json_is_integer(id)) {
         // An answer to a call that timed out here is of no interest any more.
-        if (json_integer_value(id) == c->waiting_id && !c->reply)
+        if (json_integer_value(id) == c->waiting_id && !c->reply) {
             c->reply = json_incref(m);
+            c->streaming = c->stream.bytes && json_object_get(m, "return");
+        }
     } else if (json_object_get(m, "error")) {
         return drv_wire_error_take(json_object_get(m, "error"), err);
     }
+    return 0;
+}
+
+static int take_stream(struct drv_client *c, const uint8_t *payload, size_t len,
+                       struct drv_err *err)
+{
+    if (len > 0 && payload[0] == DRV_STREAM_BYTES) {
+        c->stream.bytes(payload + 1, len - 1, c->stream.arg);
+        return 0;
+    }
+    if (len == 0 || payload[0] != DRV_STREAM_MESSAGE)
+        return drv_err(err, DRV_EPEER, "%s sent a frame of an unknown kind", c->server);
+    DRV_AUTO_JSON json_t *m = drv_wire_parse(payload + 1, len - 1, err);
+    if (!m)
+        return -1;
+    if (json_object_get(m, "error"))
+        return drv_wire_error_take(json_object_get(m, "error"), err);
+    c->stream.message(m, c->stream.arg);
     return 0;
 }
 
@@ -136,8 +161,10 @@ static int take_frame(struct drv_client *c, const uint8_t *frame, size_t len, st
     size_t plain_len = len;
     if (c->sealed && drv_gss_unwrap(c->gss, frame, len, &plain, &plain_len, err) < 0)
         return -1;
-    DRV_AUTO_JSON json_t *m =
-        drv_wire_parse(c->sealed ? plain : (const void *)frame, plain_len, err);
+    const uint8_t *payload = c->sealed ? plain : frame;
+    if (c->streaming)
+        return take_stream(c, payload, plain_len, err);
+    DRV_AUTO_JSON json_t *m = drv_wire_parse(payload, plain_len, err);
     return m ? take_message(c, m, err) : -1;
 }
 
@@ -428,6 +455,32 @@ json_t *drv_client_call(struct drv_client *c, const char *name, json_t *args, in
                 timeout_ms);
     }
     return NULL;
+}
+
+// --- streams ---
+
+json_t *drv_client_stream(struct drv_client *c, const char *name, json_t *args, int timeout_ms,
+                          const struct drv_stream_handler *on, struct drv_err *err)
+{
+    c->stream = *on;
+    json_t *reply = drv_client_call(c, name, args, timeout_ms, err);
+    if (!c->streaming)
+        c->stream = (struct drv_stream_handler){0};
+    return reply;
+}
+
+int drv_client_stream_send(struct drv_client *c, const void *bytes, size_t len, struct drv_err *err)
+{
+    uint8_t payload[1 + DRV_STREAM_MAX] = {DRV_STREAM_BYTES};
+    if (len > DRV_STREAM_MAX || drv_client_sending(c))
+        return drv_err(err, DRV_EINTERNAL, "more bytes than the stream can take");
+    memcpy(payload + 1, bytes, len);
+    return queue_plain(c, payload, 1 + len, err);
+}
+
+bool drv_client_sending(const struct drv_client *c)
+{
+    return c->out_sent < c->out_len;
 }
 
 int drv_client_wait(struct drv_client *c, int timeout_ms, struct drv_err *err)

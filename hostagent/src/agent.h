@@ -22,6 +22,7 @@
 
 struct ha_move;
 struct ha_permits;
+struct ha_relay;
 
 // Settings of `drover host set`, as used (DESIGN.md section 5). Plain copy.
 struct ha_settings {
@@ -80,6 +81,7 @@ struct ha {
     struct ha_move *moves;
     struct ha_server *server;
     struct ha_permits *permits;
+    struct ha_relay *relays; // relay.c
 };
 
 // --- settings.c ---

@@ -155,7 +155,11 @@ static void job_done(void *arg)
                     F_STR("user", s->inner->id.az.name));
         }
         send_answer(s, job);
+        if (job->stream && job->result)
+            ha_session_stream(s, DRV_TAKE(job->stream));
     }
+    if (job->stream) // nobody is there to have it
+        job->stream->ops->closed(job->stream);
     job_free(job);
 }
 
@@ -196,6 +200,11 @@ void ha_emit(struct ha_ctx *ctx, json_t *event)
     e->link = ha_link_ref(job->link);
     e->event = event;
     drv_loop_post(job->link->loop, emit_now, e);
+}
+
+void ha_ctx_stream(struct ha_ctx *ctx, struct ha_stream *st)
+{
+    ((struct ha_job *)ctx)->stream = st;
 }
 
 bool ha_ctx_gone(const struct ha_ctx *ctx)

@@ -85,6 +85,8 @@ void ha_session_free(struct ha_session *s)
     leave_server(s);
     if (s->peer && s->peer->id.is_host && s->server->ops->closed)
         s->server->ops->closed(s->server->ha, s->peer);
+    if (s->stream)
+        s->stream->ops->closed(s->stream);
     if (s->bev)
         bufferevent_free(s->bev);
     if (s->timer)
@@ -115,24 +117,41 @@ int ha_session_send_bytes(struct ha_session *s, const void *payload, size_t len,
     return 0;
 }
 
+int ha_session_send_plain(struct ha_session *s, const void *plain, size_t len, struct drv_err *err)
+{
+    if (!s->peer)
+        return ha_session_send_bytes(s, plain, len, err);
+    DRV_AUTO_FREE void *wrapped = NULL;
+    size_t wrapped_len;
+    if (drv_gss_wrap(s->peer->gss, plain, len, &wrapped, &wrapped_len, err) < 0)
+        return -1;
+    return ha_session_send_bytes(s, wrapped, wrapped_len, err);
+}
+
 int ha_session_send(struct ha_session *s, const json_t *message, struct drv_err *err)
 {
     size_t len;
     DRV_AUTO_FREE char *text = drv_wire_text(message, &len, err);
     if (!text)
         return -1;
-    if (!s->peer)
-        return ha_session_send_bytes(s, text, len, err);
-    DRV_AUTO_FREE void *wrapped = NULL;
-    size_t wrapped_len;
-    if (drv_gss_wrap(s->peer->gss, text, len, &wrapped, &wrapped_len, err) < 0)
-        return -1;
-    return ha_session_send_bytes(s, wrapped, wrapped_len, err);
+    if (s->state != HA_SES_STREAM)
+        return ha_session_send_plain(s, text, len, err);
+    DRV_AUTO_FREE char *marked = drv_xasprintf("%c%s", DRV_STREAM_MESSAGE, text);
+    return ha_session_send_plain(s, marked, len + 1, err);
+}
+
+void ha_session_close(struct ha_session *s)
+{
+    struct timeval linger = {HA_LINGER_S, 0};
+    s->state = HA_SES_CLOSING;
+    event_add(s->timer, &linger);
+    bufferevent_enable(s->bev, EV_READ | EV_WRITE);
+    if (ha_session_pending(s) == 0)
+        shutdown(bufferevent_getfd(s->bev), SHUT_WR);
 }
 
 void ha_session_refuse(struct ha_session *s, const struct drv_err *err, bool tell)
 {
-    struct timeval linger = {HA_LINGER_S, 0};
     if (s->state == HA_SES_CLOSING)
         return;
     drv_log(LOG_NOTICE, "session.refused", F_STR("peer", s->name),
@@ -141,11 +160,7 @@ void ha_session_refuse(struct ha_session *s, const struct drv_err *err, bool tel
         DRV_AUTO_JSON json_t *m = json_pack("{s:o}", "error", drv_wire_error(err));
         ha_session_send(s, m, NULL);
     }
-    s->state = HA_SES_CLOSING;
-    event_add(s->timer, &linger);
-    bufferevent_enable(s->bev, EV_READ | EV_WRITE);
-    if (ha_session_pending(s) == 0)
-        shutdown(bufferevent_getfd(s->bev), SHUT_WR);
+    ha_session_close(s);
 }
 
 // --- receiving ---
@@ -160,7 +175,15 @@ static int take_frame(struct ha_session *s, const uint8_t *frame, size_t len, st
     size_t plain_len = len;
     if (s->peer && drv_gss_unwrap(s->peer->gss, frame, len, &plain, &plain_len, err) < 0)
         return -1;
-    return ha_dispatch(s, s->peer ? plain : (const void *)frame, plain_len, err);
+    const void *message = s->peer ? plain : (const void *)frame;
+    return s->state == HA_SES_STREAM ? ha_stream_take(s->stream, message, plain_len, err)
+                                     : ha_dispatch(s, message, plain_len, err);
+}
+
+static bool takes_frames(const struct ha_session *s)
+{
+    return s->state == HA_SES_TOKEN || s->state == HA_SES_OPEN ||
+           (s->state == HA_SES_STREAM && !s->held);
 }
 
 // Decode what libevent has read, until it is used up or reading must wait.
@@ -168,7 +191,7 @@ static void take_input(struct ha_session *s)
 {
     struct evbuffer *in = bufferevent_get_input(s->bev);
     struct drv_err err = DRV_ERR_INIT;
-    while (s->state == HA_SES_TOKEN || s->state == HA_SES_OPEN) {
+    while (takes_frames(s)) {
         struct evbuffer_iovec part;
         if (ha_session_pending(s) > HA_OUTPUT_PAUSE) {
             s->paused = true;
@@ -202,7 +225,11 @@ static void on_written(struct bufferevent *bev, void *arg)
     struct ha_session *s = arg;
     if (s->state == HA_SES_CLOSING) {
         shutdown(bufferevent_getfd(bev), SHUT_WR);
-    } else if (s->paused) {
+        return;
+    }
+    if (s->stream)
+        s->stream->ops->drained(s->stream);
+    if (s->paused) {
         s->paused = false;
         ha_session_resume(s);
     }
@@ -233,7 +260,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
 
 void ha_session_resume(struct ha_session *s)
 {
-    if (s->state == HA_SES_CLOSING)
+    if (s->state == HA_SES_CLOSING || s->held)
         return;
     bufferevent_enable(s->bev, EV_READ);
     take_input(s);

@@ -6,6 +6,7 @@
 //   session.c   bytes and frames of one connection, its end
 //   logon.c     Kerberos: TCP log-on, contexts inside a session, shared identities
 //   dispatch.c  requests: the table, who may, running handlers, answers and events
+//   stream.c    sessions that have become byte streams
 //
 // A session belongs to the loop thread. Workers know only a struct ha_link, through which they
 // find, back on the loop, the session or that it has gone.
@@ -20,6 +21,7 @@
 #include "drover/frame.h"
 #include "request.h"
 #include "server.h"
+#include "stream.h"
 
 struct ha_link {
     atomic_int refs;
@@ -34,6 +36,7 @@ enum ha_session_state {
     HA_SES_TOKEN,   // TCP: waiting for a Kerberos token
     HA_SES_LOGON,   // TCP: a worker is looking at it; nothing is read meanwhile
     HA_SES_OPEN,    // requests
+    HA_SES_STREAM,  // bytes of `stream`
     HA_SES_CLOSING, // an error was sent; what still comes is thrown away
 };
 
@@ -56,6 +59,8 @@ struct ha_session {
     unsigned calls;              // unanswered
     bool logging_on;             // counted in n_logons
     bool paused;                 // not reading because the peer does not
+    bool held;                   // not reading because the stream cannot take more
+    struct ha_stream *stream;    // in HA_SES_STREAM
     unsigned dropped_events;
 };
 
@@ -83,11 +88,15 @@ void ha_session_free(struct ha_session *s); // closes at once
 // Send a message; in clear on unix sockets and before OPEN. An answer that does not fit is an
 // error.
 int ha_session_send(struct ha_session *s, const json_t *message, struct drv_err *err);
+// Send bytes that are to be wrapped where messages are.
+int ha_session_send_plain(struct ha_session *s, const void *plain, size_t len, struct drv_err *err);
 int ha_session_send_bytes(struct ha_session *s, const void *payload, size_t len,
                           struct drv_err *err); // as a frame, as they are
 // Log why, tell the peer, and close once it had time to read that. s stays valid until the loop is
 // back in libevent.
 void ha_session_refuse(struct ha_session *s, const struct drv_err *err, bool tell);
+// Close once the peer had time to read what was sent.
+void ha_session_close(struct ha_session *s);
 void ha_session_opened(struct ha_session *s);          // the log-on is complete
 void ha_session_resume(struct ha_session *s);          // read again
 size_t ha_session_pending(const struct ha_session *s); // bytes not sent yet
@@ -96,6 +105,10 @@ size_t ha_session_pending(const struct ha_session *s); // bytes not sent yet
 void ha_logon_token(struct ha_session *s, const uint8_t *token, size_t len);
 bool ha_logon_is_inner(const struct ha_call *row); // auth.login, peer.user
 extern const struct ha_call ha_logon_calls[];      // auth.login, auth.whoami, peer.user
+
+// --- stream.c ---
+void ha_session_stream(struct ha_session *s, struct ha_stream *st); // after the answer; st taken
+int ha_stream_take(struct ha_stream *st, const uint8_t *frame, size_t len, struct drv_err *err);
 
 // --- dispatch.c ---
 // Serve one request. -1: the connection is of no more use.
@@ -110,6 +123,7 @@ struct ha_job {
     struct ha_request request;
     struct ha_peer *inner_logon; // the session's, lent to auth.login and peer.user
     struct ha_peer *inner_done;  // set by them when complete
+    struct ha_stream *stream;    // set by ha_ctx_stream()
     json_t *result;
     struct drv_err err;
 };

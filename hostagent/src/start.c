@@ -23,9 +23,9 @@ enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000, STOP_MOVES_MS = 30000 };
 
 // --- one table of calls ---
 
-static const struct ha_call *const tables[] = {ha_calls_host,   ha_calls_store,  ha_calls_vm,
-                                               ha_calls_vm_set, ha_calls_move,   ha_calls_peer,
-                                               ha_calls_audit,  ha_calls_doctor, ha_calls_permit};
+static const struct ha_call *const tables[] = {
+    ha_calls_host, ha_calls_store, ha_calls_vm,     ha_calls_vm_set, ha_calls_move,
+    ha_calls_peer, ha_calls_audit, ha_calls_doctor, ha_calls_permit, ha_calls_console};
 
 static struct ha_call *all_calls(void)
 {

@@ -40,6 +40,21 @@ json_t *drv_client_call(struct drv_client *c, const char *name, json_t *args, in
                         struct drv_err *err);
 // Wait for events up to timeout_ms; 1 = something arrived, 0 = time-out, -1 = connection lost.
 int drv_client_wait(struct drv_client *c, int timeout_ms, struct drv_err *err);
+// Call NAME, after whose answer the connection is a byte stream (docs/WIRE.md, section 9): from
+// then on drv_client_wait() hands what comes to on, and no other call can be made. Returns the
+// answer.
+struct drv_stream_handler {
+    void (*bytes)(const void *bytes, size_t len, void *arg);
+    void (*message)(const json_t *message, void *arg); // borrowed
+    void *arg;
+};
+json_t *drv_client_stream(struct drv_client *c, const char *name, json_t *args, int timeout_ms,
+                          const struct drv_stream_handler *on, struct drv_err *err);
+// Queue up to DRV_STREAM_MAX bytes; drv_client_wait() sends them. Not while drv_client_sending().
+int drv_client_stream_send(struct drv_client *c, const void *bytes, size_t len,
+                           struct drv_err *err);
+bool drv_client_sending(const struct drv_client *c); // poll() for POLLOUT, too
+
 int drv_client_fd(const struct drv_client *c);              // for poll()
 struct drv_gss *drv_client_gss(const struct drv_client *c); // NULL on a unix socket
 const char *drv_client_server(const struct drv_client *c);  // FQDN told in the greeting

@@ -10,6 +10,13 @@
 
 enum { DRV_WIRE_VERSION = 1, DRV_WIRE_PORT = 4484 };
 
+// Once a session is a byte stream, the first byte of a payload says what the others are.
+enum {
+    DRV_STREAM_BYTES = 0,     // the stream's
+    DRV_STREAM_MESSAGE = 1,   // a JSON object of the server's
+    DRV_STREAM_MAX = 32 << 10 // most bytes of a stream in one frame
+};
+
 // One JSON object from bytes of a peer: duplicate keys and trailing junk are refused. New
 // reference.
 json_t *drv_wire_parse(const void *text, size_t len, struct drv_err *err);
