@@ -149,7 +149,7 @@ void cli_show_vm(const struct cli *c, const json_t *vm);
 // Returns drv_findings_exit().
 int cli_put_findings(const struct cli *c, const json_t *reply);
 
-// ---- verbs (cli_host.c, cli_store.c, cli_vm.c, cli_create.c, cli_move.c, cli_jobs.c) ----
+// ---- verbs (cli_host.c, cli_store.c, cli_vm.c, cli_console.c, cli_create.c, cli_move.c, …) ----
 
 int cli_host_show(struct cli *c, const struct cli_args *a);
 int cli_host_set(struct cli *c, const struct cli_args *a);
@@ -173,6 +173,8 @@ int cli_vm_set(struct cli *c, const struct cli_args *a);
 int cli_vm_eject(struct cli *c, const struct cli_args *a);
 int cli_vm_insert(struct cli *c, const struct cli_args *a);
 int cli_vm_register(struct cli *c, const struct cli_args *a);
+int cli_vm_console(struct cli *c, const struct cli_args *a);
+int cli_vm_vnc(struct cli *c, const struct cli_args *a);
 int cli_check(struct cli *c, const struct cli_args *a);
 int cli_move(struct cli *c, const struct cli_args *a);
 int cli_move_storage(struct cli *c, const struct cli_args *a);

@@ -75,6 +75,16 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Make a VM that lies on a store known to this host",
      .examples = "  drover vm register vms/web01"},
 
+    {.noun = "vm", .verb = "console", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = CLI_KERBEROS_MAYBE, .run = cli_vm_console,
+     .summary = "A VM's serial line on this terminal; Ctrl-] leaves",
+     .examples = "  drover -H hv1 vm console web01\n\n"
+                 "It follows the VM when that moves. Output only, into a file:\n\n"
+                 "  drover vm console web01 </dev/null >web01.log"},
+    {.noun = "vm", .verb = "vnc", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = CLI_KERBEROS_MAYBE, .run = cli_vm_vnc,
+     .summary = "A VM's screen at a port of this computer, for a VNC viewer",
+     .examples = "  drover -H hv1 vm vnc desk01\n\n"
+                 "Prints the port and serves until Ctrl-C. After a move, connect the viewer again."},
+
     {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = CLI_KERBEROS_MUST, .run = cli_check,
      .summary = "Could this VM move? Changes nothing",
      .examples = "  drover check web01 --to hv2\n  drover check web01 --to hv2 --storage fast --json"},
