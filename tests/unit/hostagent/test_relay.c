@@ -20,7 +20,7 @@
 #include "server.h"
 #include "tables.h"
 
-enum { WAIT_MS = 5000, FLOOD_BYTES = 8 << 20 };
+enum { WAIT_MS = 5000, FLOOD_BYTES = 3 * HA_OUTPUT_MAX };
 
 struct desk { // a rig with a running VM, its consoles, and the agent's socket
     struct rig *rig;
