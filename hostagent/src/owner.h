@@ -159,4 +159,11 @@ int ha_owner_promote(struct ha_owner *o, struct drv_err *err);
 int ha_owner_disk_path(struct ha *ha, const struct ss_vmdef *def, unsigned disk, char *ret_nbd,
                        size_t nbd_size, char *ret_file, size_t file_size, struct drv_err *err);
 
+// --- whose.c ---
+// May this host start or delete the VM of this record: does nobody run it, or does this host?
+bool ha_record_ours(const struct ha *ha, const struct ss_record *rec);
+// Read the record without holding it. 1: ha_record_ours(); 0: it is another host's, as *ret tells;
+// -1: not to be found out (DRV_ENOTFOUND: there is no record). Worker thread.
+int ha_whose(struct ha *ha, const char *uuid, struct ss_record *ret, struct drv_err *err);
+
 #endif

@@ -57,7 +57,30 @@ static void cancel_orphan(struct ha_vm *vm)
         drv_log_err(LOG_ERR, "vm.attach.migration", &err);
 }
 
-static void attach_process(struct ha_vm *vm)
+// A VM that does not run here: by now it may be another host's, as after a take-over while this one
+// was down.
+static void say_where(struct ha_vm *vm)
+{
+    struct ss_record *rec = drv_xcalloc(1, sizeof *rec);
+    DRV_AUTO_FREE void *owned = rec;
+    struct drv_err err = DRV_ERR_INIT;
+    char why[384];
+    int ours = ha_whose(vm->ha, vm->def.uuid, rec, &err);
+    if (ours == 1)
+        return;
+    if (ours == 0)
+        snprintf(
+            why, sizeof why,
+            "%.200s has it (epoch %llu); `drover vm delete %.64s --keep-disks` forgets it here",
+            rec->host, (unsigned long long)rec->epoch, vm->def.name);
+    else
+        snprintf(why, sizeof why, "whose it is cannot be found out: %.300s", err.msg);
+    drv_log(LOG_NOTICE, "vm.attach.whose", F_STR("vm", vm->def.name), F_STR("why", why));
+    ha_vm_publish(vm, NULL, 0, why);
+}
+
+// True: it does not run here, and all that was left of it is gone.
+static bool attach_process(struct ha_vm *vm)
 {
     struct drv_err err = DRV_ERR_INIT;
     struct qmp_handlers handlers;
@@ -69,15 +92,19 @@ static void attach_process(struct ha_vm *vm)
         if (err.code != DRV_ENOTFOUND) {
             ha_vm_publish(vm, "unknown", 0, err.msg);
             drv_log_err(LOG_ERR, "vm.attach", &err);
-            return;
+            return false;
         }
         drv_err_clear(&err);
         // QEMU ended while nobody looked. Its stores may still hold record and images.
         vm->run.owner = ha_owner_attach(vm->ha, &vm->def, &err);
         drv_err_clear(&err);
-        if (access(dir, F_OK) == 0 && ha_vm_ended(vm, &err) < 0)
+        if (access(dir, F_OK) < 0) {
+            ha_vm_publish(vm, "stopped", 0, NULL);
+        } else if (ha_vm_ended(vm, &err) < 0) {
             drv_log_err(LOG_WARNING, "vm.attach.cleanup", &err);
-        return;
+            return false;
+        }
+        return true;
     }
     cancel_orphan(vm);
     if (qmp_status(vm->run.qemu->qmp, state, sizeof state, &running, &err) < 0)
@@ -90,6 +117,7 @@ static void attach_process(struct ha_vm *vm)
     ha_vm_publish(vm, state, epoch, vm->run.owner ? "" : err.msg);
     drv_log(LOG_NOTICE, "vm.attached", F_STR("vm", vm->def.name), F_STR("state", state),
             F_INT("pid", vm->run.qemu->pid));
+    return false;
 }
 
 // The definition as cached in the run directory or, for a VM that is not running, as its home has
@@ -161,17 +189,20 @@ static void attach_one(struct ha *ha, const struct db_vm *row)
     struct ha_vm *vm = c.ret; // locked by "attaching" since ha_vms_load
     if (!vm)
         return;
-    ha_vm_publish(vm, "stopped", 0, "");
-    if (definition_of(ha, row, def, &err) == 0) {
+    bool defined = definition_of(ha, row, def, &err) == 0; // it is "unknown" while that takes
+    if (defined) {
         ha_vm_set_def(vm, def, row->home_store, row->home_path);
     } else {
         // The store may be away just now: the VM is still listed, and a start reads it afresh.
         snprintf(why, sizeof why, "its definition cannot be read: %.300s", err.msg);
         ha_vm_publish(vm, NULL, 0, why);
     }
-    attach_process(vm);
-    if (!ha_move_recover(vm))
-        ha_vm_unlock(vm);
+    bool off = attach_process(vm);
+    if (ha_move_recover(vm))
+        return;
+    if (off && defined)
+        say_where(vm);
+    ha_vm_unlock(vm);
 }
 
 static void next_on_loop(void *arg)

@@ -21,12 +21,16 @@ enum { SETTLE_TRIES = 10, SETTLE_EVERY_MS = 1000 };
 static int check_ours(struct ha_vm *vm, const char *verb, const struct ss_record *rec,
                       struct drv_err *err)
 {
-    bool ours = !strcmp(rec->host, vm->ha->fqdn);
-    if (rec->state == SS_REC_STOPPED || (rec->state == SS_REC_RUNNING && ours))
+    if (ha_record_ours(vm->ha, rec))
         return 0;
     drv_err(err, DRV_ESTATE, "VM %s is %s on %s", vm->def.name, ss_record_state_name(rec->state),
             rec->host);
     drv_err_id(err, "S07");
+    if (!strcmp(verb, "delete"))
+        return drv_err_hint(err,
+                            "delete it there: drover -H %s vm delete %s; or forget it here: drover "
+                            "-H %s vm delete %s --keep-disks",
+                            rec->host, vm->def.name, vm->ha->fqdn, vm->def.name);
     return drv_err_hint(err, "%s it there: drover -H %s vm %s %s", verb, rec->host, verb,
                         vm->def.name);
 }

@@ -126,6 +126,25 @@ static int delete_record(struct ha *ha, const char *uuid, struct drv_err *err)
     return rc;
 }
 
+// Another host runs the VM: nothing on the stores is this host's, and all that goes is its own
+// entry. 1: done; 0: it is not so, or not to be found out; -1: the entry stays.
+static int forget_foreign(struct ha_vm *vm, json_t *notices, struct drv_err *err)
+{
+    struct ss_record rec;
+    struct drv_err ignored = DRV_ERR_INIT;
+    char dir[256];
+    if (ha_whose(vm->ha, vm->def.uuid, &rec, &ignored) != 0 || rec.state != SS_REC_RUNNING)
+        return 0;
+    ha_vm_dir(vm->ha, vm->def.uuid, dir, sizeof dir);
+    ha_vm_dir_remove(dir);
+    if (db_vm_remove(vm->ha->db, vm->def.uuid, err) < 0)
+        return -1;
+    ha_notice(notices,
+              "%s has %s: this host has forgotten it, and nothing on the stores was touched",
+              rec.host, vm->def.name);
+    return 1;
+}
+
 static int delete_all(struct ha_vm *vm, bool keep_disks, json_t *notices, struct drv_err *err)
 {
     struct ha *ha = vm->ha;
@@ -135,6 +154,9 @@ static int delete_all(struct ha_vm *vm, bool keep_disks, json_t *notices, struct
         drv_err(err, DRV_ESTATE, "VM %s is running", vm->def.name);
         return drv_err_hint(err, "stop it first: drover vm stop %s", vm->def.name);
     }
+    int forgotten = keep_disks ? forget_foreign(vm, notices, err) : 0;
+    if (forgotten != 0)
+        return forgotten < 0 ? -1 : 0;
     if (ha_vm_hold_record(vm, "delete", &o, err) < 0)
         return -1;
     int rc = delete_files(vm, o, keep_disks, notices, err);

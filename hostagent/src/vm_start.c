@@ -140,12 +140,11 @@ static int may_start(struct ha_vm *vm, const struct ss_record *rec,
                      const struct ha_start_opts *opts, struct ss_store *arbiter,
                      struct drv_err *err)
 {
-    bool ours = !strcmp(rec->host, vm->ha->fqdn);
     if (db_vm_epoch_check(vm->ha->db, vm->def.uuid, rec->epoch, err) < 0)
         return -1;
     // Our own "running" with no QEMU here: it died with the host or by itself; nobody else may have
     // it.
-    if (rec->state == SS_REC_STOPPED || (rec->state == SS_REC_RUNNING && ours))
+    if (ha_record_ours(vm->ha, rec))
         return 0;
     if (!opts->take_over) {
         if (rec->state == SS_REC_RELEASED)
