@@ -430,6 +430,10 @@ json_t *drv_client_call(struct drv_client *c, const char *name, json_t *args, in
         drv_err(err, DRV_EINTERNAL, "cannot build the request %s", name);
         return NULL;
     }
+    if (c->streaming) {
+        drv_err(err, DRV_EINTERNAL, "%s on a connection that is a stream", name);
+        return NULL;
+    }
     // A request that timed out half-sent leaves the stream in the middle of a frame: it must go
     // first.
     while (c->out_sent < c->out_len && !expired(deadline))

@@ -173,6 +173,79 @@ static void an_answer_that_came_before_the_end_counts(void **state)
     end(&p);
 }
 
+// --- streams; bytes and bounds stand in hostagent/test_relay.c ---
+
+static void no_bytes(const void *bytes, size_t len, void *arg)
+{
+    (void)bytes, (void)len, (void)arg;
+    fail();
+}
+
+static void count_end(const json_t *m, void *arg)
+{
+    *(int *)arg += !!json_object_get(m, "end");
+}
+
+// Call "s" of a server that plays lines, whose answer makes a stream or not.
+static struct drv_client *open_stream(struct play *p, int *ends, bool opens)
+{
+    const struct drv_stream_handler on = {.bytes = no_bytes, .message = count_end, .arg = ends};
+    begin(p);
+    struct drv_client *c = drv_client_unix(path, NULL);
+    DRV_AUTO_JSON json_t *j = drv_client_stream(c, "s", NULL, 5000, &on, NULL);
+    assert_int_equal(j != NULL, opens);
+    return c;
+}
+
+static void what_comes_with_the_answer_is_the_streams_and_calls_are_over(void **state)
+{
+    (void)state;
+    struct play p = {.lines = (const char *const[]){GREETING, "<", "{\"id\":1,\"return\":{}}",
+                                                    "\x01{\"end\":\"closed\"}", NULL}};
+    struct drv_err err = DRV_ERR_INIT;
+    int ends = 0;
+    struct drv_client *c = open_stream(&p, &ends, true);
+    while (!ends)
+        assert_int_equal(drv_client_wait(c, 5000, &err), 1);
+    assert_null(drv_client_call(c, "a", NULL, 50, &err));
+    assert_non_null(strstr(err.msg, "is a stream"));
+    drv_client_free(c);
+    end(&p);
+}
+
+static void a_refused_stream_leaves_a_connection_for_calls(void **state)
+{
+    (void)state;
+    struct play p = {.lines = (const char *const[]){
+                         GREETING, "<", "{\"id\":1,\"error\":{\"code\":\"state\",\"msg\":\"off\"}}",
+                         "<", "{\"id\":2,\"return\":\"right\"}", NULL}};
+    int ends = 0;
+    struct drv_client *c = open_stream(&p, &ends, false);
+    DRV_AUTO_JSON json_t *j = drv_client_call(c, "a", NULL, 5000, NULL);
+    assert_string_equal(json_string_value(j), "right");
+    drv_client_free(c);
+    end(&p);
+}
+
+static void a_frame_of_no_known_kind_ends_a_stream(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"\x02x", "\x01[]", "{\"id\":2,\"return\":{}}"};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(bad); i++) {
+        struct play p = {.lines = (const char *const[]){GREETING, "<", "{\"id\":1,\"return\":{}}",
+                                                        bad[i], NULL}};
+        struct drv_err err = DRV_ERR_INIT;
+        int ends = 0, rc = 1;
+        struct drv_client *c = open_stream(&p, &ends, true);
+        while (rc > 0)
+            rc = drv_client_wait(c, 5000, &err);
+        assert_int_equal(rc, -1);
+        assert_int_equal(err.code, DRV_EPEER);
+        drv_client_free(c);
+        end(&p);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -182,6 +255,9 @@ int main(void)
         cmocka_unit_test(a_late_answer_is_not_taken_for_the_next_calls),
         cmocka_unit_test(a_lost_connection_fails_every_call_with_its_cause),
         cmocka_unit_test(an_answer_that_came_before_the_end_counts),
+        cmocka_unit_test(what_comes_with_the_answer_is_the_streams_and_calls_are_over),
+        cmocka_unit_test(a_refused_stream_leaves_a_connection_for_calls),
+        cmocka_unit_test(a_frame_of_no_known_kind_ends_a_stream),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
