@@ -135,6 +135,13 @@ like "a viewer gets the screen" "$(rfb "$PORT" 2>&1 | tr '\n' ' ')" " [1-9]*00 4
 is "another user of the viewer's computer gets nothing" \
     "$(lab exec admin -- setpriv --reuid nobody --clear-groups timeout 10 bash -c 'head -c 12 <"/dev/tcp/127.0.0.1/$1"' other "$PORT" 2>&1)" ""
 like "and is told of" "$(cat "$WORK/vnc.err")" "*turned a viewer of another user away*"
+# shellcheck disable=SC2016 # for the inner shell
+lab exec admin --user alice -- bash -c 'exec 3<>"/dev/tcp/127.0.0.1/$1" && head -c 12 <&3 && cat <&3' viewer "$PORT" >"$WORK/viewer" &
+VIEWER=$!
+CONSOLES+=("$VIEWER")
+need "a viewer that looks during a move" wait_until 10 grep -q RFB "$WORK/viewer"
 need "a move back" move "$VM" hv2 hv1
+need "its connection ends" wait_until 10 sh -c "! kill -0 $VIEWER"
+like "it is told where the VM went" "$(cat "$WORK/vnc.err")" "*has moved to hv1.$DOMAIN; connect the viewer to 127.0.0.1:$PORT again*"
 like "and gets it at the same port afterwards" "$(rfb "$PORT" 2>&1 | tr '\n' ' ')" " [1-9]*00 4096 "
 test_result
