@@ -26,6 +26,8 @@ slots() { def ' | [(.disks[], .nics[]) | "\(.id)=\(.pci_addr)"] | join(" ")'; }
 # What QEMU has on HOST: its command line.
 qemu_has() { tr '\0' ' ' <"/proc/$(vm_field "$VM" "$1" .pid)/cmdline" | grep -qF -- "$2"; }
 
+knows_all() { [[ $(def ' | "\(.notes) \(.cdroms[0].path) \(.next)"') == "now $ISOS/two.iso memory = 128M"$'\n'"cpus = 1" ]]; }
+
 test_begin
 need "discs" discs_on_stores "$ISOS" one="disc one" two="disc two" local="local disc" none="no disc"
 need "a VM" vm create "$VM" --store "$STORE" --memory 64M --accel tcg --graphics none --disk 8M --disk 8M --nic "$BRIDGE" \
@@ -77,7 +79,7 @@ says hv1 "disc two"
 
 lab svc hv1 droverd kill
 lab svc hv1 droverd start
-is "a new agent knows it all" "$(def ' | "\(.notes) \(.cdroms[0].path) \(.next)"')" $'now '"$ISOS"$'/two.iso memory = 128M\ncpus = 1'
+need "a new agent knows it all" wait_until 10 knows_all # it looks at its VMs first
 need "it moves" move "$VM" hv1 hv2
 says hv2 "disc two" "after the move"
 HOST=hv2
