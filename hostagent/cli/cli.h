@@ -5,10 +5,11 @@
 #ifndef DROVER_CLI_H
 #define DROVER_CLI_H
 
-#include "drover/client.h"
+#include "drover/connect.h"
 #include "drover/err.h"
 #include "drover/finding.h"
 #include "drover/permit.h"
+#include "drover/text.h"
 #include "drover/util.h"
 #include <argp.h>
 #include <stdbool.h>
@@ -21,7 +22,6 @@ enum {
     CLI_CALL_MS = 60000,  // calls that ask another host or server
     CLI_LONG_MS = 180000, // calls that wait for QEMU or a stall deadline
 };
-#define CLI_SOCKET "/run/drover/drover.sock"
 
 struct cli;
 struct cli_verb;
@@ -41,19 +41,13 @@ const char *cli_opt(const struct cli_args *a, int key);
 // Each value in turn: start with *at = 0; NULL at the end.
 const char *cli_opt_next(const struct cli_args *a, int key, unsigned *at);
 
-enum cli_kerberos {
-    CLI_KERBEROS_NO,    // nothing: root is who it is
-    CLI_KERBEROS_MAYBE, // a ticket, if there is a good one
-    CLI_KERBEROS_MUST,
-};
-
 struct cli_verb {
     const char *noun;
     const char *verb;                                    // NULL when the noun is the verb ("move")
     const char *args;                                    // for the usage line
     unsigned min_pos, max_pos;                           // number of words
     const struct argp_option *options;                   // NULL = only the global ones
-    enum cli_kerberos kerberos;                          // what root shows on the local socket
+    enum drv_ticket kerberos;                            // what root shows on the local socket
     int (*run)(struct cli *c, const struct cli_args *a); // returns the exit status
     const char *summary;                                 // one line
     const char *examples;                                // shown before the options
@@ -91,28 +85,15 @@ json_t *cli_call(struct cli *c, const char *name, json_t *args, int timeout_ms);
 // The same without printing.
 json_t *cli_try(struct cli *c, const char *name, json_t *args, int timeout_ms, struct drv_err *err);
 void cli_disconnect(struct cli *c);
-// "hv1" → "hv1.example.lan" (the Kerberos realm's domain); full names stay. -1: an IP address, or
-// no domain is known.
-int cli_fqdn(const char *name, char *ret, size_t size, struct drv_err *err);
-// Split HOST[:PORT]; *ret_port = DRV_WIRE_PORT if none.
-int cli_host_port(const char *text, char *ret_host, size_t size, unsigned *ret_port,
-                  struct drv_err *err);
 
 // ---- numbers (cli_units.c): the syntax of configuration files ----
 
 int cli_parse_size(const char *text, int64_t *ret_bytes, struct drv_err *err);  // 10G, 512M, 4096
 int cli_parse_duration(const char *text, int64_t *ret_ms, struct drv_err *err); // 7d, 12h, 300ms
 int cli_parse_count(const char *text, int64_t min, int64_t max, int64_t *ret, struct drv_err *err);
-struct cli_text { // a short text by value
-    char s[32];
-};
-struct cli_text cli_fmt_bytes(int64_t bytes); // "4.3 GiB"
-struct cli_text cli_fmt_ms(double ms);        // "84 ms", "3.2 s", "1 min 12 s"
 
 // ---- output (cli_output.c) ----
 
-// Text from elsewhere, control characters replaced.
-void cli_put(FILE *f, const char *text);
 // Is colour wanted on this stream?
 bool cli_colour(const struct cli *c, FILE *f);
 // One object as one line, "schema":1 added if it is missing. obj is borrowed.

@@ -65,7 +65,7 @@ static int named_hosts(struct examination *x)
     struct drv_err err = DRV_ERR_INIT;
     for (unsigned i = 0; i < x->a->n_pos; i++) {
         char fqdn[256];
-        if (cli_fqdn(x->a->pos[i], fqdn, sizeof fqdn, &err) < 0)
+        if (drv_host_fqdn(x->a->pos[i], fqdn, sizeof fqdn, &err) < 0)
             return cli_usage(x->c, "%s; %s", err.msg, err.hint);
         add_host(x, fqdn);
     }

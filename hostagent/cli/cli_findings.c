@@ -19,12 +19,12 @@ _Static_assert(DRV_ARRAY_LEN(marks) == DRV_SEV_MAX_, "a mark per severity");
 static void put_command(const struct drv_finding *f)
 {
     fputs("          Run: ", stdout);
-    cli_put(stdout, f->command);
+    drv_put(stdout, f->command);
     if (!strcmp(f->at, DRV_AT_DOMAIN)) {
         fputs("   (as domain admin)", stdout);
     } else if (strcmp(f->at, DRV_AT_USER) != 0) {
         fputs("   (on ", stdout);
-        cli_put(stdout, f->at);
+        drv_put(stdout, f->at);
         fputs(", as root)", stdout);
     }
     fputc('\n', stdout);
@@ -37,13 +37,13 @@ static void put_finding(const struct cli *c, const struct drv_finding *f)
     const char *mark = marks[f->severity].mark;
     if (c->plain) {
         printf("%s\t%s\t", drv_severity_name(f->severity), f->id);
-        cli_put(stdout, f->host);
+        drv_put(stdout, f->host);
         fputc('\t', stdout);
-        cli_put(stdout, f->text);
+        drv_put(stdout, f->text);
         fputc('\t', stdout);
-        cli_put(stdout, f->fix);
+        drv_put(stdout, f->fix);
         fputc('\t', stdout);
-        cli_put(stdout, f->command);
+        drv_put(stdout, f->command);
         fputc('\n', stdout);
         return;
     }
@@ -54,14 +54,14 @@ static void put_finding(const struct cli *c, const struct drv_finding *f)
     char host[sizeof f->host];
     snprintf(host, sizeof host, "%.*s", (int)host_len, f->host);
     if (*host) {
-        cli_put(stdout, host);
+        drv_put(stdout, host);
         fputs(": ", stdout);
     }
-    cli_put(stdout, f->text);
+    drv_put(stdout, f->text);
     fputc('\n', stdout);
     if (f->severity >= DRV_SEV_WARNING && f->fix[0]) {
         fputs("          Fix: ", stdout);
-        cli_put(stdout, f->fix);
+        drv_put(stdout, f->fix);
         fputc('\n', stdout);
     }
     if (f->severity >= DRV_SEV_WARNING && f->command[0])

@@ -178,16 +178,16 @@ static void put_done(const struct cli *c, const json_t *r)
     json_unpack((json_t *)r, "{s?s, s?s}", "vm", &vm, "to", &to);
     if (is_storage(r)) {
         cli_say(c, "%s has its disks where they were to go: %s in %s. It was paused for %s.", vm,
-                cli_fmt_bytes((int64_t)number(r, "disk_bytes")).s,
-                cli_fmt_ms(number(r, "total_ms")).s, cli_fmt_ms(number(r, "blackout_ms")).s);
+                drv_fmt_bytes((int64_t)number(r, "disk_bytes")).s,
+                drv_fmt_ms(number(r, "total_ms")).s, drv_fmt_ms(number(r, "blackout_ms")).s);
         return;
     }
     cli_say(c, "%s runs on %.*s. It was paused for %s (predicted %s); the move took %s.", vm,
-            (int)strcspn(to, "."), to, cli_fmt_ms(number(r, "blackout_ms")).s,
-            cli_fmt_ms(number(r, "predicted_blackout_ms")).s, cli_fmt_ms(number(r, "total_ms")).s);
+            (int)strcspn(to, "."), to, drv_fmt_ms(number(r, "blackout_ms")).s,
+            drv_fmt_ms(number(r, "predicted_blackout_ms")).s, drv_fmt_ms(number(r, "total_ms")).s);
     cli_say(c, "Memory %s in %.0f passes, disks %s, %s.",
-            cli_fmt_bytes((int64_t)number(r, "memory_bytes")).s, number(r, "passes"),
-            cli_fmt_bytes((int64_t)number(r, "disk_bytes")).s,
+            drv_fmt_bytes((int64_t)number(r, "memory_bytes")).s, number(r, "passes"),
+            drv_fmt_bytes((int64_t)number(r, "disk_bytes")).s,
             json_is_true(json_object_get(r, "encrypted")) ? "encrypted" : "NOT encrypted");
 }
 

@@ -146,7 +146,7 @@ json_t *cli_move_args(struct cli *c, const struct cli_args *a)
         cli_usage(c, "--to HOST is missing");
         return NULL;
     }
-    if (cli_fqdn(to, fqdn, sizeof fqdn, &err)) {
+    if (drv_host_fqdn(to, fqdn, sizeof fqdn, &err)) {
         cli_usage(c, "--to: %s; %s", err.msg, err.hint);
         return NULL;
     }
@@ -192,16 +192,16 @@ static void put_prediction(const struct cli *c, const json_t *reply)
         return;
     if (!member(p, "memory_bytes")) {
         cli_say(c, "To copy: disks %s. The VM runs on meanwhile.",
-                cli_fmt_bytes(member(p, "disk_bytes")).s);
+                drv_fmt_bytes(member(p, "disk_bytes")).s);
         return;
     }
     cli_say(
         c,
         "To copy: memory %s, disks %s. The guest pauses for at most %s, or the move is cancelled.",
-        cli_fmt_bytes(member(p, "memory_bytes")).s, cli_fmt_bytes(member(p, "disk_bytes")).s,
-        cli_fmt_ms((double)member(p, "max_blackout_ms")).s);
+        drv_fmt_bytes(member(p, "memory_bytes")).s, drv_fmt_bytes(member(p, "disk_bytes")).s,
+        drv_fmt_ms((double)member(p, "max_blackout_ms")).s);
     if (json_is_number(json_object_get(p, "blackout_ms")))
-        cli_say(c, "Expected pause: about %s.", cli_fmt_ms((double)member(p, "blackout_ms")).s);
+        cli_say(c, "Expected pause: about %s.", drv_fmt_ms((double)member(p, "blackout_ms")).s);
 }
 
 // ---- calls, and the same again with a permit ----

@@ -9,15 +9,6 @@
 #include <time.h>
 #include <unistd.h>
 
-void cli_put(FILE *f, const char *text)
-{
-    for (const unsigned char *p = (const unsigned char *)text; *p; p++) {
-        bool c1 = *p == 0xc2 && p[1] >= 0x80 && p[1] < 0xa0; // U+0080…U+009F: CSI and friends
-        fputc(*p < ' ' || *p == 0x7f || c1 ? '?' : *p, f);
-        p += c1;
-    }
-}
-
 bool cli_colour(const struct cli *c, FILE *f)
 {
     const char *no = getenv("NO_COLOR"), *ours = getenv("DROVER_NO_COLOR"), *term = getenv("TERM");
@@ -44,13 +35,13 @@ int cli_error(const struct cli *c, const struct drv_err *err)
             cli_put_json(j);
     }
     fputs("drover: ", stderr);
-    cli_put(stderr, err->msg);
+    drv_put(stderr, err->msg);
     if (err->id[0])
         fprintf(stderr, " [%s]", err->id);
     fputc('\n', stderr);
     if (err->hint[0]) {
         fputs("  hint: ", stderr);
-        cli_put(stderr, err->hint);
+        drv_put(stderr, err->hint);
         fputc('\n', stderr);
     }
     return (int)drv_err_exit(err);
@@ -64,7 +55,7 @@ int cli_usage(const struct cli *c, const char *fmt, ...)
     vsnprintf(msg, sizeof msg, fmt, ap);
     va_end(ap);
     fputs("drover: ", stderr);
-    cli_put(stderr, msg);
+    drv_put(stderr, msg);
     fprintf(stderr, "\n  hint: see drover %s%s%s --help\n", c->verb->noun, c->verb->verb ? " " : "",
             c->verb->verb ? c->verb->verb : "");
     return DRV_EXIT_USAGE;
@@ -79,7 +70,7 @@ void cli_say(const struct cli *c, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    cli_put(stdout, text);
+    drv_put(stdout, text);
     fputc('\n', stdout);
 }
 
@@ -107,7 +98,7 @@ bool cli_confirm(const struct cli *c, const char *fmt, ...)
         cli_usage(c, "not confirmed: %s Say --yes", text);
         return false;
     }
-    cli_put(stderr, text);
+    drv_put(stderr, text);
     fputs(" [y/N] ", stderr);
     return fgets(answer, sizeof answer, stdin) && (answer[0] == 'y' || answer[0] == 'Y');
 }
@@ -154,7 +145,7 @@ char *cli_cell(const json_t *row, const struct cli_column *column, bool raw)
         return plain_value(v);
     if (json_is_integer(v) && (column->format == CLI_BYTES || column->format == CLI_KIB))
         return drv_xstrdup(
-            cli_fmt_bytes(json_integer_value(v) * (column->format == CLI_KIB ? 1024 : 1)).s);
+            drv_fmt_bytes(json_integer_value(v) * (column->format == CLI_KIB ? 1024 : 1)).s);
     char *text = plain_value(v);
     if (column->format == CLI_SHORT_HOST)
         text[strcspn(text, ".")] = '\0';
@@ -192,7 +183,7 @@ static void put_table(const json_t *rows, const struct cli_column *columns, unsi
     {
         for (unsigned k = 0; k < n; k++) {
             DRV_AUTO_FREE char *cell = cli_cell(row, &columns[k], false);
-            cli_put(stdout, *cell ? cell : "-");
+            drv_put(stdout, *cell ? cell : "-");
             if (k + 1 < n)
                 printf("%*s", width[k] - width_of(*cell ? cell : "-") + 2, "");
         }
@@ -220,7 +211,7 @@ void cli_put_list(const struct cli *c, const json_t *rows, const struct cli_colu
         }
         for (unsigned k = 0; k < n; k++) {
             DRV_AUTO_FREE char *cell = cli_cell(row, &columns[k], true);
-            cli_put(stdout, cell);
+            drv_put(stdout, cell);
             fputc(k + 1 < n ? '\t' : '\n', stdout);
         }
     }
@@ -275,12 +266,12 @@ void cli_put_object(const struct cli *c, const json_t *obj)
     json_array_foreach(lines, i, line)
     {
         const char *name = json_string_value(json_array_get(line, 0));
-        cli_put(stdout, name);
+        drv_put(stdout, name);
         if (c->plain)
             fputc('\t', stdout);
         else
             printf("%*s", width - width_of(name) + 2, "");
-        cli_put(stdout, json_string_value(json_array_get(line, 1)));
+        drv_put(stdout, json_string_value(json_array_get(line, 1)));
         fputc('\n', stdout);
     }
 }

@@ -12,7 +12,7 @@ static unsigned agent_port(const struct cli *c)
     unsigned port = DRV_WIRE_PORT;
     struct drv_err ignored = DRV_ERR_INIT;
     if (c->host)
-        cli_host_port(c->host, host, sizeof host, &port, &ignored);
+        drv_host_port(c->host, host, sizeof host, &port, &ignored);
     return port;
 }
 

@@ -35,7 +35,7 @@ static void show_hardware(const struct cli *c, const json_t *vm, const json_t *d
 {
     const char *notes = text(def, "notes");
     cli_say(c, "hardware  %s, %" PRId64 " CPU%s %s, %s, %s",
-            cli_fmt_bytes(number(vm, "memory_kib") * 1024).s, number(vm, "vcpus"),
+            drv_fmt_bytes(number(vm, "memory_kib") * 1024).s, number(vm, "vcpus"),
             number(vm, "vcpus") == 1 ? "" : "s", text(json_object_get(def, "cpu"), "model"),
             text(def, "machine"), text(def, "accel"));
     if (*notes)

@@ -37,32 +37,3 @@ int cli_parse_count(const char *text, int64_t min, int64_t max, int64_t *ret, st
 {
     return parse(DRV_OPT_INT, "number", text, min, max, ret, err);
 }
-
-struct cli_text cli_fmt_bytes(int64_t bytes)
-{
-    static const char *const units[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB"};
-    struct cli_text t;
-    double v = (double)bytes;
-    unsigned u = 0;
-    while (v >= 1024 && u + 1 < DRV_ARRAY_LEN(units)) {
-        v /= 1024;
-        u++;
-    }
-    snprintf(t.s, sizeof t.s, v < 10 && u > 0 ? "%.1f %s" : "%.0f %s", v, units[u]);
-    return t;
-}
-
-struct cli_text cli_fmt_ms(double ms)
-{
-    struct cli_text t;
-    int64_t s = (int64_t)(ms / 1000);
-    if (ms < 1000)
-        snprintf(t.s, sizeof t.s, "%.0f ms", ms);
-    else if (s < 60)
-        snprintf(t.s, sizeof t.s, "%.1f s", ms / 1000);
-    else if (s < 3600)
-        snprintf(t.s, sizeof t.s, "%" PRId64 " min %" PRId64 " s", s / 60, s % 60);
-    else
-        snprintf(t.s, sizeof t.s, "%" PRId64 " h %" PRId64 " min", s / 3600, s / 60 % 60);
-    return t;
-}

@@ -75,20 +75,20 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Make a VM that lies on a store known to this host",
      .examples = "  drover vm register vms/web01"},
 
-    {.noun = "vm", .verb = "console", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = CLI_KERBEROS_MAYBE, .run = cli_vm_console,
+    {.noun = "vm", .verb = "console", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = DRV_TICKET_MAYBE, .run = cli_vm_console,
      .summary = "A VM's serial line on this terminal; Ctrl-] leaves",
      .examples = "  drover -H hv1 vm console web01\n\n"
                  "It follows the VM when that moves. Output only, into a file:\n\n"
                  "  drover vm console web01 </dev/null >web01.log"},
-    {.noun = "vm", .verb = "vnc", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = CLI_KERBEROS_MAYBE, .run = cli_vm_vnc,
+    {.noun = "vm", .verb = "vnc", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = DRV_TICKET_MAYBE, .run = cli_vm_vnc,
      .summary = "A VM's screen at a port of this computer, for a VNC viewer",
      .examples = "  drover -H hv1 vm vnc desk01\n\n"
                  "Prints the port and serves until Ctrl-C. After a move, connect the viewer again."},
 
-    {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = CLI_KERBEROS_MUST, .run = cli_check,
+    {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = DRV_TICKET_MUST, .run = cli_check,
      .summary = "Could this VM move? Changes nothing",
      .examples = "  drover check web01 --to hv2\n  drover check web01 --to hv2 --storage fast --json"},
-    {.noun = "move", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_move_options, .kerberos = CLI_KERBEROS_MUST, .run = cli_move,
+    {.noun = "move", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_move_options, .kerberos = DRV_TICKET_MUST, .run = cli_move,
      .summary = "Move a running VM to another host",
      .examples = "  drover move web01 --to hv2                   its disks stay where they are\n"
                  "  drover move web01 --to hv2 --storage fast    and its disks with it\n"
@@ -122,11 +122,11 @@ const struct cli_verb cli_verbs[] = {
                  "  drover delegation setup --remove hv3\n"
                  "  drover delegation setup hv3 --dry-run           for who may not do it"},
     {.noun = "delegation", .verb = "check", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_doctor_options,
-     .kerberos = CLI_KERBEROS_MAYBE, .run = cli_delegation_check,
+     .kerberos = DRV_TICKET_MAYBE, .run = cli_delegation_check,
      .summary = "Look whether tickets, delegation and roles are in order",
      .examples = "  drover -H hv1 delegation check           all hosts of its group\n"
                  "  drover delegation check hv1 hv2 --fix    as a domain admin"},
-    {.noun = "doctor", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_doctor_options, .kerberos = CLI_KERBEROS_MAYBE,
+    {.noun = "doctor", .args = "[HOST…]", .max_pos = CLI_POS_MAX, .options = cli_doctor_options, .kerberos = DRV_TICKET_MAYBE,
      .run = cli_doctor,
      .summary = "Look whether all is in order for moves between hosts",
      .examples = "  drover -H hv1 doctor                     all hosts of its group\n"
@@ -189,7 +189,7 @@ static void unknown(const char *noun, const char *word)
     const char *near = cli_suggest(word, words);
     fputs("drover: there is no verb ", stderr);
     fprintf(stderr, "\"%s%s", noun ? noun : "", noun ? " " : "");
-    cli_put(stderr, word);
+    drv_put(stderr, word);
     fputs("\"\n", stderr);
     if (near)
         fprintf(stderr, "  hint: did you mean `drover %s%s%s`?\n", noun ? noun : "",

@@ -87,7 +87,7 @@ static void put_line(struct progress *p, struct line *l)
         fputs("\033[K", p->out);
         p->drawn++;
     }
-    cli_put(p->out, l->s);
+    drv_put(p->out, l->s);
     fputc('\n', p->out);
 }
 
@@ -103,7 +103,7 @@ static void add_head(struct line *l, const json_t *e)
         text(e, "phase"), vm);
     if (*from && *to && strcmp(from, to) != 0)
         add(l, ": %.*s -> %.*s", short_name(from), from, short_name(to), to);
-    add(l, "  %s", cli_fmt_ms((double)number(e, "elapsed_ms")).s);
+    add(l, "  %s", drv_fmt_ms((double)number(e, "elapsed_ms")).s);
     if (!strcmp(text(e, "state"), "cancelling"))
         add(l, "  cancelling");
     else if (json_is_false(json_object_get(e, "can_cancel")))
@@ -121,9 +121,9 @@ static void add_disk(struct line *l, const struct progress_disk *d, bool bar, bo
         filled[BAR] = '\0';
         add(l, "[%s] %3u%%  ", filled, d->permille / 10);
     }
-    add(l, "%s of %s", cli_fmt_bytes(d->done).s, cli_fmt_bytes(d->total).s);
+    add(l, "%s of %s", drv_fmt_bytes(d->done).s, drv_fmt_bytes(d->total).s);
     if (d->rate_bps > 0)
-        add(l, ", %s/s", cli_fmt_bytes(d->rate_bps).s);
+        add(l, ", %s/s", drv_fmt_bytes(d->rate_bps).s);
     if (in_sync)
         add(l, ", in sync");
 }
@@ -136,11 +136,11 @@ static bool has_memory(const json_t *memory)
 static void add_memory(struct line *l, const json_t *m)
 {
     add(l, "memory pass %" PRId64 ": %s left of %s", number(m, "pass"),
-        cli_fmt_bytes(number(m, "remaining_bytes")).s, cli_fmt_bytes(number(m, "total_bytes")).s);
+        drv_fmt_bytes(number(m, "remaining_bytes")).s, drv_fmt_bytes(number(m, "total_bytes")).s);
     if (number(m, "rate_bps") > 0)
-        add(l, ", %s/s", cli_fmt_bytes(number(m, "rate_bps")).s);
+        add(l, ", %s/s", drv_fmt_bytes(number(m, "rate_bps")).s);
     if (number(m, "dirty_rate_bps") > 0)
-        add(l, ", guest writes %s/s", cli_fmt_bytes(number(m, "dirty_rate_bps")).s);
+        add(l, ", guest writes %s/s", drv_fmt_bytes(number(m, "dirty_rate_bps")).s);
 }
 
 static void add_pause(struct line *l, const json_t *e, const json_t *m)
@@ -148,11 +148,11 @@ static void add_pause(struct line *l, const json_t *e, const json_t *m)
     int64_t limit = number(e, "max_blackout_ms"), expected = number(m, "expected_blackout_ms");
     add(l, "expected pause ");
     if (expected > 0)
-        add(l, "%s", cli_fmt_ms((double)expected).s);
+        add(l, "%s", drv_fmt_ms((double)expected).s);
     else
         add(l, "not yet known");
     if (limit > 0)
-        add(l, ", limit %s", cli_fmt_ms((double)limit).s);
+        add(l, ", limit %s", drv_fmt_ms((double)limit).s);
 }
 
 // ---- the two forms ----
@@ -196,9 +196,9 @@ static void on_screen(struct progress *p, const json_t *event, bool new_phase, i
     erase(p);
     if (new_phase && p->phase[0]) { // stays above the block
         fputs("OK  ", p->out);
-        cli_put(p->out, p->phase);
+        drv_put(p->out, p->phase);
         fprintf(p->out, "%*s%s\n", (int)(10 - strlen(p->phase) % 10), "",
-                cli_fmt_ms((double)took_ms).s);
+                drv_fmt_ms((double)took_ms).s);
     }
     struct line l = {.len = 0};
     add_head(&l, event);

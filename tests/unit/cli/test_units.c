@@ -60,13 +60,13 @@ static void durations_are_read(void **state)
 static void numbers_read_well(void **state)
 {
     (void)state;
-    assert_string_equal(cli_fmt_bytes(0).s, "0 B");
-    assert_string_equal(cli_fmt_bytes(1536).s, "1.5 KiB");
-    assert_string_equal(cli_fmt_bytes(INT64_C(40) << 30).s, "40 GiB");
-    assert_string_equal(cli_fmt_ms(84.4).s, "84 ms");
-    assert_string_equal(cli_fmt_ms(3200).s, "3.2 s");
-    assert_string_equal(cli_fmt_ms(72000).s, "1 min 12 s");
-    assert_string_equal(cli_fmt_ms(7320000).s, "2 h 2 min");
+    assert_string_equal(drv_fmt_bytes(0).s, "0 B");
+    assert_string_equal(drv_fmt_bytes(1536).s, "1.5 KiB");
+    assert_string_equal(drv_fmt_bytes(INT64_C(40) << 30).s, "40 GiB");
+    assert_string_equal(drv_fmt_ms(84.4).s, "84 ms");
+    assert_string_equal(drv_fmt_ms(3200).s, "3.2 s");
+    assert_string_equal(drv_fmt_ms(72000).s, "1 min 12 s");
+    assert_string_equal(drv_fmt_ms(7320000).s, "2 h 2 min");
 }
 
 static void hosts_and_ports_are_split(void **state)
@@ -75,15 +75,15 @@ static void hosts_and_ports_are_split(void **state)
     char host[64];
     unsigned port;
     struct drv_err err = DRV_ERR_INIT;
-    assert_int_equal(cli_host_port("hv1", host, sizeof host, &port, &err), 0);
+    assert_int_equal(drv_host_port("hv1", host, sizeof host, &port, &err), 0);
     assert_string_equal(host, "hv1");
     assert_int_equal(port, 4484);
-    assert_int_equal(cli_host_port("hv1.example.lan:9", host, sizeof host, &port, &err), 0);
+    assert_int_equal(drv_host_port("hv1.example.lan:9", host, sizeof host, &port, &err), 0);
     assert_string_equal(host, "hv1.example.lan");
     assert_int_equal(port, 9);
-    assert_int_equal(cli_host_port("hv1:", host, sizeof host, &port, &err), -1);
+    assert_int_equal(drv_host_port("hv1:", host, sizeof host, &port, &err), -1);
     drv_err_clear(&err);
-    assert_int_equal(cli_host_port("hv1:70000", host, sizeof host, &port, &err), -1);
+    assert_int_equal(drv_host_port("hv1:70000", host, sizeof host, &port, &err), -1);
 }
 
 static void addresses_are_not_names(void **state)
@@ -93,7 +93,7 @@ static void addresses_are_not_names(void **state)
     char fqdn[256];
     for (size_t i = 0; i < DRV_ARRAY_LEN(bad); i++) {
         struct drv_err err = DRV_ERR_INIT;
-        if (!cli_fqdn(bad[i], fqdn, sizeof fqdn, &err))
+        if (!drv_host_fqdn(bad[i], fqdn, sizeof fqdn, &err))
             fail_msg("\"%s\" became %s", bad[i], fqdn);
         assert_int_equal(err.code, DRV_EINVAL);
     }
@@ -109,11 +109,11 @@ static void short_names_get_the_realms_domain(void **state)
     assert_int_equal(write(fd, conf, sizeof conf - 1), sizeof conf - 1);
     close(fd);
     setenv("KRB5_CONFIG", path, 1);
-    assert_int_equal(cli_fqdn("hv2", fqdn, sizeof fqdn, NULL), 0);
+    assert_int_equal(drv_host_fqdn("hv2", fqdn, sizeof fqdn, NULL), 0);
     assert_string_equal(fqdn, "hv2.example.lan");
-    assert_int_equal(cli_fqdn("hv2.other.lan", fqdn, sizeof fqdn, NULL), 0);
+    assert_int_equal(drv_host_fqdn("hv2.other.lan", fqdn, sizeof fqdn, NULL), 0);
     assert_string_equal(fqdn, "hv2.other.lan");
-    assert_int_equal(cli_fqdn("hv2", small, sizeof small, NULL), -1);
+    assert_int_equal(drv_host_fqdn("hv2", small, sizeof small, NULL), -1);
     unsetenv("KRB5_CONFIG");
     unlink(path);
 }
