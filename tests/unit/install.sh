@@ -22,7 +22,7 @@ PREFIX=$STAGE$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$BUILD/CMakeCache.txt"
 
 # one NAME: the installed file of that name.
 one() { find "$PREFIX" -name "$1" -type f; }
-for name in drover droverd drover-smb drover-store drover.1 drover.conf.5 droverd.8 drover-store.8 \
+for name in drover drover-wizard drover-wizard.1 droverd drover-smb drover-store drover.1 drover.conf.5 droverd.8 drover-store.8 \
     drover-global.conf drover-share.conf; do
     [[ -n $(one "$name") ]] || say "$name is not installed"
 done
@@ -52,6 +52,9 @@ mapfile -t options < <("$DROVERD" --help | sed -nE 's/.*--([a-z-]+).*/\1/p')
 named droverd.8 "${options[@]}"
 mapfile -t options < <("$STORE" --help | sed -nE 's/.*--([a-z-]+).*/\1/p')
 named drover-store.8 "${options[@]}"
+
+mapfile -t options < <("$(one drover-wizard)" --help | sed -nE 's/.*--(host|plain).*/\1/p')
+named drover-wizard.1 "${options[@]}"
 
 if command -v groff >/dev/null; then
     while read -r page; do

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: GPL-3.0-or-later
+# shellcheck shell=bash
+# The wizard in a terminal that a script holds: tmux on a socket of its own. Sourced after ../lib.sh.
+
+TERMINAL= # socket, see wizard_begin
+
+# wizard_begin: after test_begin.
+wizard_begin() {
+    command -v tmux >/dev/null || exit 77
+    TERMINAL=$WORK/tmux
+    mkdir -p "$WORK/home"
+}
+
+terminal() { tmux -S "$TERMINAL" -f /dev/null "$@"; }
+
+# wizard_open PANE COLUMNSxROWS USER [NAME=VALUE...]: in a new terminal of that name.
+wizard_open() {
+    local pane=$1 size=$2 user=$3
+    shift 3
+    terminal new-session -d -s "$pane" -x "${size%x*}" -y "${size#*x}" \
+        env LC_ALL=C.UTF-8 DROVER_BUILD="$DROVER_BUILD" DROVER_LAB_DIR="$LAB" DROVER_LAB_PREFIX="$NS_PREFIX" \
+        bash -c "'$LAB_CHECKOUT/tests/lab/lab' exec admin --user '$user' -- env HOME='$WORK/home' $* \
+            drover-wizard -H hv1.$DOMAIN; echo \"status \$?\"; sleep 600"
+}
+
+wizard_close() { terminal kill-session -t "$1"; }
+
+wizard_cleanup() { terminal kill-server 2>/dev/null; }
+
+keys() { # PANE KEY...: each is acted on before the next
+    local pane=$1 key
+    shift
+    for key in "$@"; do
+        terminal send-keys -t "$pane" "$key"
+        sleep 0.3
+    done
+}
+
+screen() { terminal capture-pane -p -t "$1"; }
+shows() { screen "$1" | grep -qF -- "$2"; }
+
+# sees TEXT PANE WORDS [SECONDS]: an expectation.
+sees() {
+    if wait_until "${4:-15}" shows "$2" "$3"; then
+        good "$1"
+    else
+        bad "$1: no \"$3\" on:"
+        screen "$2" | sed 's/^/    |/'
+    fi
+}
+
+lacks() { # TEXT PANE WORDS
+    if shows "$2" "$3"; then
+        bad "$1: \"$3\" is on the screen"
+    else
+        good "$1"
+    fi
+}
+
+# focus PANE WORDS: with the arrow keys, as the cursor tells.
+focus() {
+    local i row
+    keys "$1" Home
+    for ((i = 0; i < 40; i++)); do
+        row=$(terminal display-message -p -t "$1" '#{cursor_y}')
+        [[ $(screen "$1" | sed -n "$((row + 1))p") == *"$2"* ]] && return
+        keys "$1" Down
+    done
+    bad "no line with $2 to go to:"
+    screen "$1" | sed 's/^/    |/'
+    return 1
+}

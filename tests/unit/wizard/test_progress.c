@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// A move as it is watched: bars, the pause, cancelling, leaving and coming back.
+#include "desk.h"
+
+#define MOVE "180e07d4-74aa-4e56-8a9a-fda863cf09bd"
+
+struct moment {
+    const char *phase, *state;
+    int phase_no;
+    bool can_cancel;
+    int64_t disk_done, pass, remaining, rate, dirty, elapsed;
+};
+
+static void hear(struct desk *d, struct moment m)
+{
+    json_t *e = json_pack(
+        "{s:s,s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:s,s:b,s:[{s:s,s:I,s:I}],s:{s:I,s:I,s:I,s:I,s:I,s:I},s:"
+        "I,s:I}",
+        "event", "move", "kind", "move", "vm", "web1", "from", "hv1.x", "to", "hv2.x", "phase",
+        m.phase, "phase_no", m.phase_no, "phases", 9, "state", m.state ? m.state : "running",
+        "can_cancel", m.can_cancel, "disks", "id", "disk0", "bytes_done", (json_int_t)m.disk_done,
+        "bytes_total", (json_int_t)1000, "memory", "pass", (json_int_t)m.pass, "remaining_bytes",
+        (json_int_t)m.remaining, "total_bytes", (json_int_t)1000, "rate_bps", (json_int_t)m.rate,
+        "dirty_rate_bps", (json_int_t)m.dirty, "expected_blackout_ms", (json_int_t)300,
+        "max_blackout_ms", (json_int_t)2000, "elapsed_ms", (json_int_t)m.elapsed);
+    assert_non_null(e);
+    tui_followed(&d->t, e, NULL);
+    json_decref(e);
+}
+
+static void end(struct desk *d, const char *state)
+{
+    json_t *r = json_pack("{s:s,s:s,s:s,s:s,s:s,s:i,s:i,s:i}", "event", "result", "vm", "web1",
+                          "from", "hv1.x", "to", "hv2.x", "state", state, "blackout_ms", 57,
+                          "predicted_blackout_ms", 55, "total_ms", 1600);
+    tui_followed(&d->t, r, NULL);
+    json_decref(r);
+}
+
+static void bars_never_run_backwards(void **state)
+{
+    struct desk *d = *state;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    hear(
+        d,
+        (struct moment){
+            .phase = "copy", .phase_no = 4, .can_cancel = true, .disk_done = 800, .elapsed = 1000});
+    hear(
+        d,
+        (struct moment){
+            .phase = "copy", .phase_no = 4, .can_cancel = true, .disk_done = 300, .elapsed = 2000});
+    assert_non_null(strstr(desk_line(d, "disk0")->text, " 80%"));
+    assert_non_null(strstr(desk_line(d, "disk0")->text, "300 B of"));
+    hear(d, (struct moment){
+                .phase = "memory", .phase_no = 5, .can_cancel = true, .pass = 1, .remaining = 100});
+    hear(d, (struct moment){
+                .phase = "memory", .phase_no = 5, .can_cancel = true, .pass = 2, .remaining = 700});
+    assert_non_null(strstr(desk_line(d, "memory   [")->text, " 90%"));
+}
+
+static void the_point_of_no_return_is_seen(void **state)
+{
+    struct desk *d = *state;
+    char bar[200];
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    hear(d, (struct moment){.phase = "memory", .phase_no = 5, .can_cancel = true});
+    desk_line(d, ">> memory");
+    desk_line(d, "c cancels until");
+    tui_key_bar(&d->t, bar, sizeof bar, 80);
+    assert_non_null(strstr(bar, "c Cancel"));
+    hear(d, (struct moment){.phase = "take", .phase_no = 7});
+    desk_line(d, "Past the point of no return");
+    tui_key_bar(&d->t, bar, sizeof bar, 80);
+    assert_null(strstr(bar, "c Cancel"));
+    desk_key(d, 'c');
+    assert_int_equal(d->t.prompt.kind, TUI_PROMPT_NONE);
+}
+
+static void cancel_asks_and_shows_each_state(void **state)
+{
+    struct desk *d = *state;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    hear(d, (struct moment){.phase = "copy", .phase_no = 4, .can_cancel = true});
+    desk_type(d, "cno\r");
+    assert_null(desk_take(d, "hv1.x", "move.cancel"));
+    desk_type(d, "ccancel\r");
+    desk_line(d, "Cancel requested");
+    desk_answer(d, "hv1.x", "move.cancel", "{\"state\":\"cancelling\"}");
+    desk_line(d, "Cancelling: web1 keeps running on hv1");
+    end(d, "cancelled");
+    desk_line(d, "Cancelled. web1 runs on hv1");
+}
+
+static void a_cancel_that_fails_says_why(void **state)
+{
+    struct desk *d = *state;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    hear(d, (struct moment){.phase = "copy", .phase_no = 4, .can_cancel = true});
+    desk_type(d, "ccancel\r");
+    desk_refuse(d, "hv1.x", "move.cancel", "too late");
+    desk_line(d, "Not cancelled: too late");
+}
+
+static void a_guest_too_busy_gives_choices(void **state)
+{
+    struct desk *d = *state;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    for (int pass = 1; pass <= 4; pass++)
+        hear(d, (struct moment){.phase = "memory",
+                                .phase_no = 5,
+                                .can_cancel = true,
+                                .pass = pass,
+                                .remaining = 500,
+                                .rate = 100,
+                                .dirty = 200});
+    desk_line(d, "Not converging");
+    desk_line(d, "faster than the link");
+    desk_key(d, 'p');
+    struct tui_ask *a = desk_asked(d, "hv1.x", "move.set");
+    assert_int_equal(tui_number(a->args, "max_blackout_ms"), 4000);
+    desk_reply(d, a, "{}");
+}
+
+static void the_time_left_is_a_range(void **state)
+{
+    struct desk *d = *state;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    hear(d, (struct moment){.phase = "memory",
+                            .phase_no = 5,
+                            .pass = 1,
+                            .remaining = 1000,
+                            .rate = 100,
+                            .dirty = 50});
+    desk_line(d, "measuring");
+    tui_tick(&d->t, 5000);
+    desk_line(d, "this phase: 10.0 s to 20.0 s");
+}
+
+static void a_lost_agent_is_followed_again(void **state)
+{
+    struct desk *d = *state;
+    struct drv_err err = DRV_ERR_INIT;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    hear(d, (struct moment){.phase = "copy", .phase_no = 4, .can_cancel = true});
+    drv_err(&err, DRV_EUNREACHABLE, "hv1.x closed the connection");
+    d->followed[0] = '\0';
+    tui_followed(&d->t, NULL, &err);
+    desk_line(d, "No connection to hv1");
+    tui_tick(&d->t, 60000);
+    assert_string_equal(d->followed, "hv1.x " MOVE);
+    hear(d, (struct moment){.phase = "memory", .phase_no = 5, .can_cancel = true});
+    assert_false(desk_has(d, "No connection"));
+}
+
+static void leaving_says_how_to_come_back(void **state)
+{
+    struct desk *d = *state;
+    char text[512];
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    desk_key(d, 3); // Ctrl-C
+    assert_true(d->t.quit);
+    assert_null(desk_take(d, "hv1.x", "move.cancel"));
+    tui_farewell(&d->t, text, sizeof text);
+    assert_non_null(strstr(text, "drover -H hv1 attach " MOVE));
+    assert_non_null(strstr(text, "drover -H hv1 cancel " MOVE));
+    end(d, "done");
+    tui_farewell(&d->t, text, sizeof text);
+    assert_string_equal(text, "");
+}
+
+static void a_move_under_way_is_found_at_its_vm(void **state)
+{
+    struct desk *d = *state;
+    tui_tick(&d->t, 60000);
+    desk_answer(d, "hv1.x", "move.list",
+                "[{\"move\":\"" MOVE "\",\"vm\":\"web1\",\"from\":\"hv1.x\",\"to\":\"hv2.x\","
+                "\"state\":\"active\",\"phase\":\"copy\"}]");
+    desk_line(d, "moving to hv2: copy");
+    desk_focus(d, "web1");
+    desk_key(d, '\r');
+    assert_string_equal(d->followed, "hv1.x " MOVE);
+}
+
+static void the_result_leads_back_to_the_hosts(void **state)
+{
+    struct desk *d = *state;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    end(d, "done");
+    desk_line(d, "OK web1 runs on hv2.");
+    desk_line(d, "57 ms (predicted 55 ms)");
+    desk_key(d, '\r');
+    assert_int_equal(tui_top(&d->t)->kind, TUI_HOSTS);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, desk_begin, desk_end)
+    const struct CMUnitTest tests[] = {
+        T(bars_never_run_backwards),
+        T(the_point_of_no_return_is_seen),
+        T(cancel_asks_and_shows_each_state),
+        T(a_cancel_that_fails_says_why),
+        T(a_guest_too_busy_gives_choices),
+        T(the_time_left_is_a_range),
+        T(a_lost_agent_is_followed_again),
+        T(leaving_says_how_to_come_back),
+        T(a_move_under_way_is_found_at_its_vm),
+        T(the_result_leads_back_to_the_hosts),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

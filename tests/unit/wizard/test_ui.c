@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Hosts, keys, text: what holds on every panel.
+#include "desk.h"
+
+static void a_host_that_is_silent_does_not_hide_the_others(void **state)
+{
+    struct desk *d = *state;
+    tui_tick(&d->t, 60000);
+    desk_refuse(d, "hv2.x", "host.show", "hv2.x port 4484: no route");
+    desk_line(d, "XX hv2");
+    desk_line(d, "no route");
+    desk_line(d, "OK hv1");
+}
+
+static void receiving_off_is_a_word(void **state)
+{
+    struct desk *d = *state;
+    assert_non_null(strstr(desk_line(d, "hv3")->text, "receives: OFF"));
+}
+
+static void answers_of_the_wrong_shape_do_no_harm(void **state)
+{
+    struct desk *d = *state;
+    tui_tick(&d->t, 60000);
+    desk_answer(d, "hv1.x", "host.show", "[1,2]");
+    desk_answer(d, "hv1.x", "vm.list", "{\"name\":7}");
+    desk_answer(d, "hv1.x", "move.list", "[null,{\"state\":[]}]");
+    desk_answer(d, "hv1.x", "store.list", "\"x\"");
+    desk_show(d);
+}
+
+static void every_key_is_in_the_help(void **state)
+{
+    struct desk *d = *state;
+    desk_key(d, '?');
+    for (unsigned i = 0; i < tui_keys_count; i++)
+        if (tui_keys[i].panels & (1u << TUI_HOSTS))
+            desk_line(d, tui_keys[i].help);
+    desk_key(d, 27);
+    assert_int_equal(tui_top(&d->t)->kind, TUI_HOSTS);
+}
+
+static void no_key_means_two_things(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < tui_keys_count; i++)
+        for (unsigned k = 0; k < i; k++)
+            for (unsigned a = 0; a < 4 && tui_keys[i].panels & tui_keys[k].panels; a++)
+                for (unsigned b = 0; b < 4; b++)
+                    if (tui_keys[i].codes[a] && tui_keys[i].codes[a] == tui_keys[k].codes[b])
+                        fail_msg("%s: %s and %s", tui_keys[i].key, tui_keys[i].help,
+                                 tui_keys[k].help);
+}
+
+static void nothing_is_on_function_keys_alone(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < tui_keys_count; i++)
+        if (tui_keys[i].codes[0] == TUI_K_F1 || tui_keys[i].codes[0] == TUI_K_F5)
+            assert_true(tui_keys[i].codes[1] > 0 && tui_keys[i].codes[1] < 127);
+}
+
+static void the_bar_keeps_help_and_quit_at_80(void **state)
+{
+    struct desk *d = *state;
+    for (int kind = 0; kind < TUI_PANEL_MAX_; kind++) {
+        char bar[200];
+        d->t.panels[0].kind = (enum tui_panel_kind)kind;
+        tui_key_bar(&d->t, bar, sizeof bar, 80);
+        assert_true(kind == TUI_HELP || strstr(bar, "? Help"));
+        assert_true(strstr(bar, "q Quit") || strstr(bar, "q Detach"));
+        tui_key_bar(&d->t, bar, sizeof bar, 50);
+        assert_true(tui_width(bar) <= 50);
+    }
+    d->t.panels[0].kind = TUI_HOSTS;
+}
+
+static void a_filter_keeps_what_matches(void **state)
+{
+    struct desk *d = *state;
+    desk_type(d, "/hv2\r");
+    assert_true(desk_has(d, "hv2"));
+    assert_false(desk_has(d, "web1"));
+    desk_type(d, "/");
+    desk_key(d, 21);
+    desk_type(d, "\r");
+    assert_true(desk_has(d, "web1"));
+}
+
+static void a_setting_is_asked_for_and_set(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "hv3");
+    desk_key(d, 's');
+    desk_focus(d, "receive");
+    desk_key(d, '\r');
+    assert_string_equal(d->t.prompt.buf, "on"); // of a switch the other position
+    desk_key(d, '\r');
+    struct tui_ask *a = desk_asked(d, "hv3.x", "host.set");
+    assert_string_equal(tui_text(json_object_get(a->args, "set"), "receive"), "on");
+    desk_reply(d, a, "{\"settings\":{}}");
+}
+
+static void the_focus_stays_with_its_line(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "hv2");
+    tui_tick(&d->t, 60000);
+    desk_answer(
+        d, "hv1.x", "vm.list",
+        "[{\"name\":\"abc\",\"state\":\"running\"},{\"name\":\"web1\",\"state\":\"running\"}]");
+    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, "hv2")->id);
+}
+
+static void foreign_text_reaches_no_terminal(void **state)
+{
+    (void)state;
+    char text[] = "a\033[2Jb\xc2\x9b"
+                  "c\xff\xc3\xa9";
+    tui_clean(text, false);
+    assert_string_equal(text, "a?[2Jb?c?\xc3\xa9");
+    tui_clean(text, true);
+    assert_string_equal(text, "a?[2Jb?c??");
+}
+
+static void sparks_share_a_scale(void **state)
+{
+    (void)state;
+    static const int64_t samples[] = {0, 50, 100};
+    char text[64];
+    tui_spark(text, sizeof text, samples, 3, 100, true);
+    assert_string_equal(text, "_:#");
+    tui_spark(text, sizeof text, samples, 3, 200, true);
+    assert_string_equal(text, "_.:");
+}
+
+static void long_text_is_broken_between_words(void **state)
+{
+    (void)state;
+    struct tui_doc d = {.columns = 32};
+    tui_add_wrapped(&d, TUI_PLAIN, 2, "one two three four five six seven");
+    assert_int_equal(d.n, 2);
+    assert_string_equal(d.lines[0].text, "  one two three four five six");
+    assert_string_equal(d.lines[1].text, "  seven");
+    tui_doc_done(&d);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, desk_begin, desk_end)
+    const struct CMUnitTest tests[] = {
+        T(a_host_that_is_silent_does_not_hide_the_others),
+        T(receiving_off_is_a_word),
+        T(answers_of_the_wrong_shape_do_no_harm),
+        T(every_key_is_in_the_help),
+        T(no_key_means_two_things),
+        T(nothing_is_on_function_keys_alone),
+        T(the_bar_keeps_help_and_quit_at_80),
+        T(a_filter_keeps_what_matches),
+        T(a_setting_is_asked_for_and_set),
+        T(the_focus_stays_with_its_line),
+        T(foreign_text_reaches_no_terminal),
+        T(sparks_share_a_scale),
+        T(long_text_is_broken_between_words),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// What a panel shows, as lines of text: made by panels, drawn by screen.c, printed by plain.c, and
+// looked at by tests. Knows no terminal.
+#ifndef TUI_DOC_H
+#define TUI_DOC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum { TUI_TEXT_MAX = 512, TUI_LINES_MAX = 2000 };
+
+// What a line is, not how it looks: state is also a word or a symbol in its text.
+enum tui_style {
+    TUI_PLAIN,
+    TUI_HEAD,
+    TUI_DIM,
+    TUI_GOOD,
+    TUI_WARN,
+    TUI_BAD,
+    TUI_STYLE_MAX_,
+};
+
+struct tui_line {
+    char text[TUI_TEXT_MAX]; // UTF-8 without control characters
+    enum tui_style style;
+    uint32_t id; // what the focus holds on to; 0 = cannot have it
+    bool off;    // greyed: may be focused, to read why
+};
+
+struct tui_doc {
+    unsigned columns, rows; // of the body, for which it is made
+    bool ascii;             // nothing but ASCII can be shown
+    char title[160];
+    char right[80]; // at the right of the title: step, phase
+    char cli[1024]; // the equivalent command, "" = none
+    char stamp[96]; // when it changes, the plain form is printed anew
+    struct tui_line *lines;
+    unsigned n, cap;
+};
+
+void tui_doc_done(struct tui_doc *d);
+// Append a line. id 0: text alone. Above TUI_LINES_MAX nothing is appended.
+struct tui_line *tui_add(struct tui_doc *d, enum tui_style style, uint32_t id, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+// Append text broken between words to the width, each line after `indent` blanks.
+void tui_add_wrapped(struct tui_doc *d, enum tui_style style, unsigned indent, const char *fmt, ...)
+    __attribute__((format(printf, 4, 5)));
+// Drop the lines with an id that do not contain the text, without regard to case ("" = keep all).
+void tui_doc_filter(struct tui_doc *d, const char *filter);
+// Index of the line with this id, else of the first that can be focused; -1 = there is none.
+int tui_doc_find(const struct tui_doc *d, uint32_t id);
+
+// An id from a name: stable while lists change around it. Never 0.
+uint32_t tui_id(const char *a, const char *b);
+
+// Columns that a text takes on a screen, and the bytes that fit into so many.
+unsigned tui_width(const char *text);
+unsigned tui_fit(const char *text, unsigned columns);
+// Replace what must not reach a terminal: control characters, bytes that are no UTF-8; in ASCII all
+// other characters too.
+void tui_clean(char *text, bool ascii);
+
+// A bar of so many columns, permille of it filled: "[####....]".
+void tui_bar(char *ret, unsigned size, unsigned columns, unsigned permille, bool ascii);
+// One character a sample, oldest first, on a scale from 0 to max.
+void tui_spark(char *ret, unsigned size, const int64_t *samples, unsigned n, int64_t max,
+               bool ascii);
+// "OK" "!!" "XX" ".." for a finding's severity or a state.
+const char *tui_mark(enum tui_style style);
+
+#endif

@@ -1,0 +1,150 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// All keys: dispatch, key bar and help come from this one table.
+#include "tui.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#define ON(panel) (1u << (panel))
+#define ALL (~0u)
+#define LISTS (ON(TUI_HOSTS) | ON(TUI_JOBS) | ON(TUI_SETTINGS) | ON(TUI_MOVE))
+#define CTRL(c) ((c)&0x1f)
+
+// In the order of the key bar: what does not fit is cut at its end, never the help.
+const struct tui_key tui_keys[] = {
+    {TUI_HELP_CMD,
+     {TUI_K_F1, '?', 'h'},
+     "?",
+     "Help",
+     ALL & ~ON(TUI_HELP),
+     "help for what has the focus"},
+    {TUI_ENTER,
+     {'\r', '\n'},
+     "Enter",
+     "Open",
+     ON(TUI_HOSTS) | ON(TUI_JOBS),
+     "open the line with the focus"},
+    {TUI_ENTER,
+     {'\r', '\n'},
+     "Enter",
+     "Change",
+     ON(TUI_SETTINGS),
+     "change the setting with the focus"},
+    {TUI_ENTER,
+     {'\r', '\n'},
+     "Enter",
+     "Next",
+     ON(TUI_MOVE),
+     "choose the line with the focus and go on"},
+    {TUI_CHOOSE,
+     {' '},
+     "Space",
+     "Choose",
+     ON(TUI_MOVE),
+     "choose or change the line with the focus, and stay"},
+    {TUI_MOVE_CMD, {'m'}, "m", "Move", ON(TUI_HOSTS), "move the VM with the focus"},
+    {TUI_JOBS_CMD, {'j'}, "j", "Jobs", ON(TUI_HOSTS), "moves in progress and past"},
+    {TUI_SETTINGS_CMD,
+     {'s'},
+     "s",
+     "Settings",
+     ON(TUI_HOSTS),
+     "the settings of the host with the focus"},
+    {TUI_DOCTOR_CMD,
+     {'d'},
+     "d",
+     "Doctor",
+     ON(TUI_HOSTS),
+     "what is wrong on the host with the focus"},
+    {TUI_CANCEL_CMD,
+     {'c'},
+     "c",
+     "Cancel move",
+     ON(TUI_PROGRESS) | ON(TUI_JOBS),
+     "cancel the move; asks first"},
+    {TUI_LONGER,
+     {'p'},
+     "p",
+     "Longer pause",
+     ON(TUI_PROGRESS),
+     "double the longest pause that the move may cause"},
+    {TUI_REFRESH, {TUI_K_F5, 'r'}, "r", "Re-check", ON(TUI_MOVE) | ON(TUI_DOCTOR), "ask again now"},
+    {TUI_REFRESH,
+     {TUI_K_F5, 'r'},
+     "r",
+     NULL,
+     ON(TUI_HOSTS) | ON(TUI_JOBS) | ON(TUI_SETTINGS),
+     "ask again now"},
+    {TUI_NEXT, {'n'}, "n", NULL, ON(TUI_MOVE), "next page, what is chosen stays"},
+    {TUI_BACK,
+     {27, 'b'},
+     "Esc",
+     "Back",
+     ON(TUI_MOVE) | ON(TUI_JOBS) | ON(TUI_SETTINGS) | ON(TUI_DOCTOR) | ON(TUI_HELP) |
+         ON(TUI_RESULT),
+     "back; all that was chosen stays"},
+    {TUI_ENTER, {'\r', '\n'}, "Enter", "Close", ON(TUI_RESULT) | ON(TUI_HELP), "close this"},
+    {TUI_BACK, {27, 'b'}, "Esc", "Hosts", ON(TUI_PROGRESS), "back to the hosts: the move goes on"},
+    {TUI_FILTER, {'/'}, "/", "Filter", LISTS, "show the lines with this text alone"},
+    {TUI_QUIT,
+     {'q', CTRL('c')},
+     "q",
+     "Detach",
+     ON(TUI_PROGRESS),
+     "quit: the move goes on (also Ctrl-C)"},
+    {TUI_QUIT, {'q', CTRL('c')}, "q", "Quit", ALL & ~ON(TUI_PROGRESS), "quit"},
+    {TUI_UP_CMD, {TUI_K_UP, 'k', TUI_K_BACKTAB}, "Up", NULL, ALL, "previous line (also Shift-Tab)"},
+    {TUI_DOWN_CMD, {TUI_K_DOWN, '\t'}, "Down", NULL, ALL, "next line (also Tab)"},
+    {TUI_PAGE_UP, {TUI_K_PAGE_UP}, "PgUp", NULL, ALL, "a screen up"},
+    {TUI_PAGE_DOWN, {TUI_K_PAGE_DOWN}, "PgDn", NULL, ALL, "a screen down"},
+    {TUI_FIRST, {TUI_K_HOME, 'g'}, "Home", NULL, ALL, "first line (also g)"},
+    {TUI_LAST, {TUI_K_END, 'G'}, "End", NULL, ALL, "last line (also G)"},
+    {TUI_CHOOSE,
+     {TUI_K_LEFT, TUI_K_RIGHT},
+     "Left/Right",
+     NULL,
+     ON(TUI_MOVE),
+     "change the line with the focus"},
+    {TUI_REDRAW, {CTRL('l')}, "Ctrl-L", NULL, ALL, "draw the screen anew"},
+};
+const unsigned tui_keys_count = DRV_ARRAY_LEN(tui_keys);
+
+enum tui_cmd tui_key_cmd(enum tui_panel_kind panel, int code)
+{
+    for (unsigned i = 0; i < tui_keys_count; i++)
+        if (tui_keys[i].panels & ON(panel))
+            for (unsigned k = 0; k < DRV_ARRAY_LEN(tui_keys[i].codes); k++)
+                if (code && tui_keys[i].codes[k] == code)
+                    return tui_keys[i].cmd;
+    return TUI_NOTHING;
+}
+
+// A key that would do nothing now is not offered.
+static bool offered(const struct tui *t, const struct tui_key *k)
+{
+    enum tui_panel_kind panel = t->panels[t->depth - 1].kind;
+    if (!k->label || !(k->panels & ON(panel)))
+        return false;
+    if (panel == TUI_PROGRESS && k->cmd == TUI_CANCEL_CMD)
+        return t->progress.can_cancel && t->progress.cancel == TUI_CANCEL_NO;
+    if (panel == TUI_PROGRESS && k->cmd == TUI_LONGER)
+        return tui_progress_stuck(&t->progress);
+    return true;
+}
+
+void tui_key_bar(const struct tui *t, char *ret, size_t size, unsigned columns)
+{
+    size_t at = 0;
+    ret[0] = '\0';
+    for (unsigned i = 0; i < tui_keys_count; i++) {
+        char item[48];
+        const struct tui_key *k = &tui_keys[i];
+        if (!offered(t, k))
+            continue;
+        int n = snprintf(item, sizeof item, "%s%s %s", at ? "  " : " ", k->key, k->label);
+        if (n <= 0 || at + (size_t)n >= size || at + (size_t)n >= columns)
+            continue; // a shorter one may still fit
+        memcpy(ret + at, item, (size_t)n + 1);
+        at += (size_t)n;
+    }
+}

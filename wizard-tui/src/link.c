@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Questions on worker threads: see link.h.
+#include "link.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "drover/connect.h"
+#include "drover/worker.h"
+
+enum kind { ROUND, SLOW, MOVES };
+
+struct item {
+    struct item *next;
+    struct tui_ask *ask;
+};
+
+struct line {
+    struct line *next;
+    struct tui_links *links;
+    char host[256]; // "" = the local agent
+    enum kind kind;
+    struct item *head, **tail; // loop thread
+    struct item *now;          // with the worker; NULL = the line is idle
+    struct drv_client *client; // the worker's while now is set
+    bool unreachable;          // the worker's word: it could not connect
+};
+
+struct follow {
+    struct tui_links *links;
+    char host[256], move[DRV_UUID_LEN];
+    struct drv_client *client; // made by the worker, freed on the loop
+    atomic_int fd;             // of client, so that the loop can end the wait; -1 before
+    atomic_bool stop;
+    json_t *result;
+    struct drv_err err;
+};
+
+struct tui_links {
+    struct drv_loop *loop;
+    struct tui *tui;
+    struct line *lines;
+    struct follow *follow; // whose words count
+};
+
+// ---- questions ----
+
+static enum kind kind_of(const struct tui_ask *a)
+{
+    if (!strcmp(a->call, "move.check") || !strcmp(a->call, "move.start"))
+        return MOVES;
+    switch ((int)a->want) {
+    case TUI_WANT_SHOW:
+    case TUI_WANT_VMS:
+    case TUI_WANT_JOBS:
+    case TUI_WANT_CANCEL:
+    case TUI_WANT_LIMIT:
+        return ROUND;
+    default:
+        return SLOW;
+    }
+}
+
+static struct line *line_for(struct tui_links *l, const char *host, enum kind kind)
+{
+    for (struct line *n = l->lines; n; n = n->next)
+        if (!strcmp(n->host, host) && n->kind == kind)
+            return n;
+    struct line *n = drv_xcalloc(1, sizeof *n);
+    DRV_COPY(n->host, host);
+    n->kind = kind;
+    n->links = l;
+    n->tail = &n->head;
+    n->next = l->lines;
+    l->lines = n;
+    return n;
+}
+
+// Worker. On the local socket a move needs a Kerberos user; all else goes by who root is.
+static void work(void *arg)
+{
+    struct line *n = arg;
+    struct tui_ask *a = n->now->ask;
+    bool no_ticket;
+    n->unreachable = false;
+    if (!n->client)
+        n->client =
+            drv_connect(n->host[0] ? n->host : NULL,
+                        n->kind == MOVES ? DRV_TICKET_MUST : DRV_TICKET_NO, &no_ticket, &a->err);
+    if (!n->client) {
+        n->unreachable = true;
+        json_decref(DRV_TAKE(a->args));
+        return;
+    }
+    a->reply = drv_client_call(n->client, a->call, DRV_TAKE(a->args), a->timeout_ms, &a->err);
+    if (!a->reply && (a->err.code == DRV_EUNREACHABLE || a->err.code == DRV_ETIMEDOUT)) {
+        drv_client_free(n->client); // the next question dials anew
+        n->client = NULL;
+    }
+}
+
+static void run(struct line *n);
+
+static struct item *pop(struct line *n)
+{
+    struct item *i = n->head;
+    n->head = i->next;
+    if (!n->head)
+        n->tail = &n->head;
+    return i;
+}
+
+static void deliver(struct line *n, struct item *i)
+{
+    tui_answer(n->links->tui, i->ask);
+    free(i);
+}
+
+static void done(void *arg)
+{
+    struct line *n = arg;
+    struct item *i = DRV_TAKE(n->now);
+    struct drv_err err = i->ask->err;
+    // What waits behind a host that cannot be reached does not try again one by one.
+    struct item *waiting = NULL;
+    if (n->unreachable) {
+        waiting = n->head;
+        n->head = NULL;
+        n->tail = &n->head;
+    }
+    deliver(n, i);
+    while (waiting) {
+        i = waiting;
+        waiting = i->next;
+        i->ask->err = err;
+        json_decref(DRV_TAKE(i->ask->args));
+        deliver(n, i);
+    }
+    run(n);
+}
+
+static void run(struct line *n)
+{
+    if (n->now || !n->head)
+        return;
+    n->now = pop(n);
+    if (drv_work(n->links->loop, work, done, n) < 0) {
+        drv_err(&n->now->ask->err, DRV_EBUSY, "no thread to be had");
+        json_decref(DRV_TAKE(n->now->ask->args));
+        drv_loop_post(n->links->loop, done, n);
+    }
+}
+
+static void ask(void *arg, struct tui_ask *a)
+{
+    struct tui_links *l = arg;
+    struct line *n = line_for(l, a->host, kind_of(a));
+    struct item *i = drv_xcalloc(1, sizeof *i);
+    i->ask = a;
+    *n->tail = i;
+    n->tail = &i->next;
+    run(n);
+}
+
+// ---- following a move ----
+
+struct said { // by a worker, to the loop
+    struct follow *follow;
+    json_t *message;
+};
+
+static void hear(void *arg)
+{
+    struct said *s = arg;
+    struct tui_links *l = s->follow->links;
+    if (l->follow == s->follow)
+        tui_followed(l->tui, s->message, NULL);
+    json_decref(s->message);
+    free(s);
+}
+
+// Worker, within the call. A copy of its own: the client lets go of the event on this thread.
+static void on_event(const json_t *event, void *arg)
+{
+    struct follow *f = arg;
+    struct said *s = drv_xcalloc(1, sizeof *s);
+    s->follow = f;
+    s->message = json_deep_copy(event);
+    drv_loop_post(f->links->loop, hear, s);
+}
+
+static void follow_work(void *arg)
+{
+    struct follow *f = arg;
+    bool no_ticket;
+    f->client = drv_connect(f->host[0] ? f->host : NULL, DRV_TICKET_NO, &no_ticket, &f->err);
+    if (!f->client)
+        return;
+    atomic_store(&f->fd, drv_client_fd(f->client));
+    if (atomic_load(&f->stop))
+        return;
+    drv_client_on_event(f->client, on_event, f);
+    f->result =
+        drv_client_call(f->client, "move.attach", json_pack("{s:s}", "move", f->move), 0, &f->err);
+}
+
+static void follow_done(void *arg)
+{
+    struct follow *f = arg;
+    struct tui_links *l = f->links;
+    if (l->follow == f) {
+        l->follow = NULL;
+        tui_followed(l->tui, f->result, &f->err);
+    }
+    json_decref(f->result);
+    drv_client_free(f->client);
+    free(f);
+}
+
+static void unfollow(void *arg)
+{
+    struct tui_links *l = arg;
+    struct follow *f = DRV_TAKE(l->follow);
+    if (!f)
+        return;
+    // The descriptor is closed on this thread alone, so it is still the client's.
+    atomic_store(&f->stop, true);
+    int fd = atomic_load(&f->fd);
+    if (fd >= 0)
+        shutdown(fd, SHUT_RDWR);
+}
+
+static void follow(void *arg, const char *host, const char *move)
+{
+    struct tui_links *l = arg;
+    struct follow *f = drv_xcalloc(1, sizeof *f);
+    unfollow(l);
+    f->links = l;
+    atomic_init(&f->fd, -1);
+    DRV_COPY(f->host, host);
+    DRV_COPY(f->move, move);
+    l->follow = f;
+    if (drv_work(l->loop, follow_work, follow_done, f) < 0) {
+        drv_err(&f->err, DRV_EBUSY, "no thread to be had");
+        drv_loop_post(l->loop, follow_done, f);
+    }
+}
+
+// ---- life ----
+
+struct tui_links *tui_links_new(struct drv_loop *loop, struct tui *t)
+{
+    struct tui_links *l = drv_xcalloc(1, sizeof *l);
+    l->loop = loop;
+    l->tui = t;
+    return l;
+}
+
+void tui_links_port(struct tui_links *l, struct tui_port *ret)
+{
+    *ret = (struct tui_port){.ask = ask, .follow = follow, .unfollow = unfollow, .arg = l};
+}
+
+bool tui_links_free(struct tui_links *l)
+{
+    if (drv_work_running())
+        return false;
+    while (l->lines) {
+        struct line *n = l->lines;
+        l->lines = n->next;
+        while (n->head) {
+            struct item *i = pop(n);
+            json_decref(i->ask->args);
+            free(i->ask);
+            free(i);
+        }
+        drv_client_free(n->client);
+        free(n);
+    }
+    free(l);
+    return true;
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Help for the panel below: its own words, then its keys from the table.
+#include "tui.h"
+
+#include <stdio.h>
+
+static void build(struct tui *t, struct tui_doc *d)
+{
+    enum tui_panel_kind below = t->depth > 1 ? t->panels[t->depth - 2].kind : TUI_HOSTS;
+    const struct tui_panel_def *def = tui_panel_def(below);
+    snprintf(d->title, sizeof d->title, "drover  Help: %s", def->name);
+    tui_add_wrapped(d, TUI_PLAIN, 0, "%s", def->tip);
+    tui_add(d, TUI_PLAIN, 0, " ");
+    for (unsigned i = 0; i < tui_keys_count; i++)
+        if (tui_keys[i].panels & (1u << below))
+            tui_add(d, TUI_PLAIN, i + 1, "  %-10s  %s", tui_keys[i].key, tui_keys[i].help);
+    tui_add(d, TUI_PLAIN, 0, " ");
+    tui_add_wrapped(d, TUI_DIM, 0,
+                    "OK good   !! warning   XX error   .. not yet   |> runs   -- does not. "
+                    "F1 is ?, F5 is r. drover-wizard(1) has more.");
+    snprintf(d->stamp, sizeof d->stamp, "help");
+}
+
+static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
+{
+    (void)id;
+    if (cmd == TUI_ENTER)
+        tui_close(t);
+    return cmd == TUI_ENTER;
+}
+
+const struct tui_panel_def tui_panel_help = {"Help", "", build, act};

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Moves in progress and past: watch, cancel.
+#include "tui.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+
+// Both hosts know a move; it is listed once, as its source tells it.
+static bool is_mine(const struct tui_host *h, const json_t *job)
+{
+    return !strcmp(tui_text(job, "from"), h->fqdn);
+}
+
+static enum tui_style style_of(const char *state)
+{
+    if (!strcmp(state, "done"))
+        return TUI_GOOD;
+    if (!strcmp(state, "failed") || !strcmp(state, "attention"))
+        return TUI_BAD;
+    return strcmp(state, "cancelled") != 0 ? TUI_DIM : TUI_WARN;
+}
+
+static void add_job(struct tui_doc *d, const json_t *job)
+{
+    const char *state = tui_text(job, "state");
+    time_t at = (time_t)(tui_number(job, "started") / 1000);
+    struct tm tm;
+    char when[32];
+    strftime(when, sizeof when, "%m-%d %H:%M", localtime_r(&at, &tm));
+    tui_add(d, style_of(state) == TUI_DIM ? TUI_HEAD : style_of(state),
+            tui_id("job", tui_text(job, "move")), "%s %-10s %-16s %s -> %s  %-8s  %s  %.8s",
+            tui_mark(style_of(state)), state, tui_text(job, "vm"),
+            tui_short(tui_text(job, "from")).s, tui_short(tui_text(job, "to")).s,
+            tui_text(job, "phase"), when, tui_text(job, "move"));
+}
+
+static void build(struct tui *t, struct tui_doc *d)
+{
+    snprintf(d->title, sizeof d->title, "drover  Moves");
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        size_t k;
+        json_t *job;
+        json_array_foreach(t->hosts[i].jobs, k, job)
+        {
+            if (is_mine(&t->hosts[i], job))
+                add_job(d, job);
+        }
+    }
+    if (!d->n)
+        tui_add(d, TUI_DIM, 0, "No moves yet. Esc, then Enter on a VM plans one.");
+    snprintf(d->cli, sizeof d->cli, "drover jobs");
+    snprintf(d->stamp, sizeof d->stamp, "jobs %u", d->n);
+}
+
+static const json_t *at_line(const struct tui *t, uint32_t id)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        size_t k;
+        json_t *job;
+        json_array_foreach(t->hosts[i].jobs, k, job)
+        {
+            if (is_mine(&t->hosts[i], job) && tui_id("job", tui_text(job, "move")) == id)
+                return job;
+        }
+    }
+    return NULL;
+}
+
+static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
+{
+    const json_t *job = at_line(t, id);
+    if (cmd == TUI_REFRESH)
+        return tui_panel_hosts.act(t, cmd, 0);
+    if ((cmd != TUI_ENTER && cmd != TUI_CANCEL_CMD) || !job)
+        return false;
+    tui_progress_begin(t, tui_text(job, "from"), tui_text(job, "move"));
+    if (cmd == TUI_CANCEL_CMD)
+        tui_panel_progress.act(t, cmd, 0);
+    return true;
+}
+
+const struct tui_panel_def tui_panel_jobs = {
+    "Moves",
+    "Enter shows a move: one in progress is watched, of a past one the result is shown. c cancels.",
+    build,
+    act,
+};

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The move wizard: VM, what, where, options, check, summary. All pages are views of one plan
+// (plan.c), so Back keeps everything.
+#include "tui_findings.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "drover/text.h"
+
+struct page {
+    const char *name;
+    void (*build)(struct tui *t, struct tui_doc *d);
+    // Choose the line. True when it was one of this page's.
+    bool (*choose)(struct tui *t, uint32_t id);
+};
+
+static void radio(struct tui_doc *d, uint32_t id, bool on, const char *why_not, const char *text)
+{
+    struct tui_line *l = tui_add(d, why_not ? TUI_DIM : TUI_PLAIN, id, "(%s) %s%s%s",
+                                 why_not ? "-"
+                                 : on    ? "*"
+                                         : " ",
+                                 text, why_not ? "  -- " : "", why_not ? why_not : "");
+    l->off = why_not != NULL;
+}
+
+// ---- VM ----
+
+static void build_vm(struct tui *t, struct tui_doc *d)
+{
+    tui_add(d, TUI_HEAD, 0, "Which virtual machine?");
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        const struct tui_host *h = &t->hosts[i];
+        size_t k;
+        json_t *vm;
+        json_array_foreach(h->vms, k, vm)
+        {
+            char text[256];
+            const char *name = tui_text(vm, "name");
+            snprintf(text, sizeof text, "%-20s on %-10s %s", name, tui_short(h->fqdn).s,
+                     tui_text(vm, "state"));
+            radio(d, tui_id(h->fqdn, name),
+                  !strcmp(t->plan.vm, name) && !strcmp(t->plan.source, h->fqdn), NULL, text);
+        }
+    }
+}
+
+static bool choose_vm(struct tui *t, uint32_t id)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        size_t k;
+        json_t *vm;
+        json_array_foreach(t->hosts[i].vms, k, vm)
+        {
+            if (tui_id(t->hosts[i].fqdn, tui_text(vm, "name")) != id)
+                continue;
+            tui_plan_begin(t, t->hosts[i].fqdn, tui_text(vm, "name"));
+            t->plan.page = TUI_PAGE_VM;
+            return true;
+        }
+    }
+    return false;
+}
+
+// ---- what ----
+
+static const char *const what_text[TUI_WHAT_MAX_][2] = {
+    [TUI_WHAT_VM] = {"Move the virtual machine",
+                     "Memory goes to the other host, the disks stay on their store. Quickest; "
+                     "both hosts must reach the store."},
+    [TUI_WHAT_BOTH] = {"Move the virtual machine and its disks",
+                       "Memory and disks go to the other host, to a store that "
+                       "you choose. Nothing needs to be shared."},
+    [TUI_WHAT_STORAGE] = {"Move its storage",
+                          "The VM stays on this host and runs on; its disks go to another store."},
+};
+
+static void build_what(struct tui *t, struct tui_doc *d)
+{
+    tui_add(d, TUI_HEAD, 0, "What shall move?");
+    if (!t->plan.definition)
+        tui_add(d, TUI_DIM, 0, ".. asking %s about %s ...", tui_short(t->plan.source).s,
+                t->plan.vm);
+    for (unsigned i = 0; i < TUI_WHAT_MAX_; i++) {
+        radio(d, tui_id("what", what_text[i][0]), t->plan.definition && t->plan.what == i, NULL,
+              what_text[i][0]);
+        tui_add_wrapped(d, TUI_DIM, 4, "%s", what_text[i][1]);
+    }
+    for (unsigned i = 0; i < t->plan.n_disks; i++)
+        tui_add(d, TUI_PLAIN, 0, "%s%-10s on store %s",
+                i ? "       " : "Disks: ", t->plan.disks[i].id, t->plan.disks[i].from);
+}
+
+static bool choose_what(struct tui *t, uint32_t id)
+{
+    for (unsigned i = 0; i < TUI_WHAT_MAX_; i++)
+        if (tui_id("what", what_text[i][0]) == id) {
+            tui_plan_what(t, (enum tui_what)i);
+            return true;
+        }
+    return false;
+}
+
+// ---- where ----
+
+static void add_destinations(struct tui *t, struct tui_doc *d)
+{
+    tui_add(d, TUI_HEAD, 0, "To which host?");
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        const struct tui_host *h = &t->hosts[i];
+        char buf[256], text[128];
+        if (!strcmp(h->fqdn, t->plan.source))
+            continue;
+        snprintf(
+            text, sizeof text, "%-12s %s free", tui_short(h->fqdn).s,
+            drv_fmt_bytes(tui_number(json_object_get(h->show, "memory"), "free_kib") * 1024).s);
+        radio(d, tui_id("to", h->fqdn), !strcmp(t->plan.to, h->fqdn),
+              tui_host_refusal(t, h, buf, sizeof buf), text);
+    }
+    if (t->n_hosts < 2)
+        tui_add(d, TUI_WARN, 0,
+                "!! No other host is known. They are the members of the hosts' group (roles).");
+}
+
+static void add_stores(struct tui *t, struct tui_doc *d)
+{
+    const struct tui_host *h = tui_plan_target(t);
+    size_t i;
+    json_t *s;
+    tui_add(d, TUI_HEAD, tui_id("head", "store"), "To which store%s%s?", h ? " of " : "",
+            h ? tui_short(h->fqdn).s : "");
+    if (!h)
+        tui_add(d, TUI_DIM, 0, "    (choose the host first)");
+    if (h && h->stores_err.code != DRV_OK)
+        tui_add_wrapped(d, TUI_BAD, 4, "%s", h->stores_err.msg);
+    json_array_foreach(h ? h->stores : NULL, i, s)
+    {
+        char text[256];
+        const char *name = tui_text(s, "name"), *error = tui_text(s, "error");
+        snprintf(text, sizeof text, "%-12s %-30s %s free", name, tui_text(s, "url"),
+                 drv_fmt_bytes(tui_number(s, "free_bytes")).s);
+        radio(d, tui_id("store", name), !strcmp(t->plan.store, name), *error ? error : NULL, text);
+    }
+}
+
+static void build_where(struct tui *t, struct tui_doc *d)
+{
+    if (t->plan.what != TUI_WHAT_STORAGE)
+        add_destinations(t, d);
+    if (tui_plan_disks_move(&t->plan))
+        add_stores(t, d);
+}
+
+static bool choose_host(struct tui *t, uint32_t id)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        char buf[256];
+        const struct tui_host *h = &t->hosts[i];
+        if (tui_id("to", h->fqdn) != id)
+            continue;
+        const char *why = tui_host_refusal(t, h, buf, sizeof buf);
+        if (why)
+            tui_say(t, "Not to %s: %s.", tui_short(h->fqdn).s, why);
+        else
+            tui_plan_to(t, h->fqdn);
+        return true;
+    }
+    return false;
+}
+
+static bool choose_where(struct tui *t, uint32_t id)
+{
+    const struct tui_host *h = tui_plan_target(t);
+    size_t i;
+    json_t *s;
+    if (choose_host(t, id) || id == tui_id("head", "store"))
+        return true;
+    json_array_foreach(h ? h->stores : NULL, i, s)
+    {
+        if (tui_id("store", tui_text(s, "name")) != id)
+            continue;
+        if (*tui_text(s, "error"))
+            tui_say(t, "This store cannot be used: %s", tui_text(s, "error"));
+        else {
+            DRV_COPY(t->plan.store, tui_text(s, "name"));
+            tui_plan_changed(&t->plan);
+        }
+        return true;
+    }
+    return false;
+}
+
+// ---- options ----
+
+static void add_disk_table(const struct tui_plan *p, struct tui_doc *d)
+{
+    tui_add(d, TUI_HEAD, 0, "Where each disk goes (Space changes it)");
+    for (unsigned i = 0; i < p->n_disks; i++)
+        tui_add(d, TUI_PLAIN, tui_id("disk", p->disks[i].id), "    %-12s %-12s -> %s",
+                p->disks[i].id, p->disks[i].from, tui_plan_disk_store(p, i));
+    tui_add(d, TUI_PLAIN, tui_id("opt", "keep"),
+            "[%s] Keep the source's images, renamed, for %s (Space)", p->keep_source ? "x" : " ",
+            drv_fmt_ms((double)p->keep_s * 1000).s);
+}
+
+static void build_options(struct tui *t, struct tui_doc *d)
+{
+    const struct tui_plan *p = &t->plan;
+    const struct tui_host *h = NULL;
+    for (unsigned i = 0; i < t->n_hosts; i++)
+        if (!strcmp(t->hosts[i].fqdn, p->source))
+            h = &t->hosts[i];
+    if (tui_plan_disks_move(p))
+        add_disk_table(p, d);
+    if (p->networks_wanted) {
+        tui_add(d, TUI_HEAD, 0, "Networks that the destination lacks (Space changes one)");
+        for (unsigned i = 0; i < p->n_nics; i++)
+            tui_add(d, TUI_PLAIN, tui_id("nic", p->nics[i].from), "    %-12s -> %s",
+                    p->nics[i].from, p->nics[i].to[0] ? p->nics[i].to : p->nics[i].from);
+    }
+    if (p->what != TUI_WHAT_STORAGE) {
+        tui_add(d, TUI_HEAD, 0, "Longest pause of the guest (Space changes it)");
+        if (p->max_blackout_ms)
+            tui_add(d, TUI_PLAIN, tui_id("opt", "blackout"), "    %" PRId64 " ms",
+                    p->max_blackout_ms);
+        else
+            tui_add(d, TUI_PLAIN, tui_id("opt", "blackout"), "    as the host says: %s ms",
+                    h ? tui_setting(h, "max_blackout_ms") : "?");
+        tui_add_wrapped(d, TUI_DIM, 4,
+                        "A move that would pause it for longer is cancelled; the VM runs on here.");
+    }
+    if (h)
+        tui_add(d, TUI_DIM, 0, "    Encryption: %s (host setting)", tui_setting(h, "encrypt"));
+}
+
+// The next store of the destination after the one that the disk goes to now.
+static void next_store(struct tui *t, unsigned disk)
+{
+    const struct tui_host *h = tui_plan_target(t);
+    size_t i, n = json_array_size(h ? h->stores : NULL);
+    const char *now = tui_plan_disk_store(&t->plan, disk);
+    for (i = 0; i < n && strcmp(tui_text(json_array_get(h->stores, i), "name"), now) != 0; i++)
+        ;
+    if (n)
+        DRV_COPY(t->plan.disks[disk].to, tui_text(json_array_get(h->stores, (i + 1) % n), "name"));
+    tui_plan_changed(&t->plan);
+}
+
+static bool choose_option(struct tui *t, uint32_t id)
+{
+    struct tui_plan *p = &t->plan;
+    for (unsigned i = 0; i < p->n_disks; i++)
+        if (tui_id("disk", p->disks[i].id) == id) {
+            next_store(t, i);
+            return true;
+        }
+    for (unsigned i = 0; i < p->n_nics; i++)
+        if (tui_id("nic", p->nics[i].from) == id) {
+            t->prompt.index = i;
+            tui_ask_for(t, TUI_PROMPT_NETWORK, p->nics[i].to,
+                        "Bridge on %s instead of %s:", tui_short(p->to).s, p->nics[i].from);
+            return true;
+        }
+    if (id == tui_id("opt", "keep")) {
+        p->keep_source = !p->keep_source;
+        tui_plan_changed(p);
+    } else if (id == tui_id("opt", "blackout")) {
+        char now[24] = "";
+        if (p->max_blackout_ms)
+            snprintf(now, sizeof now, "%" PRId64, p->max_blackout_ms);
+        tui_ask_for(t, TUI_PROMPT_BLACKOUT, now, "Longest pause in ms, empty = as the host says:");
+    } else {
+        return false;
+    }
+    return true;
+}
+
+// ---- check and summary ----
+
+static void build_check(struct tui *t, struct tui_doc *d)
+{
+    const struct tui_plan *p = &t->plan;
+    if (!p->checked) {
+        tui_add(d, TUI_DIM, 0,
+                ".. checking both hosts, the stores and the network between them ...");
+        return;
+    }
+    if (p->check_err.code != DRV_OK) {
+        tui_add_wrapped(d, TUI_BAD, 0, "XX %s%s%s%s", p->check_err.id,
+                        p->check_err.id[0] ? " " : "", p->check_err.msg, "");
+        if (p->check_err.hint[0])
+            tui_add_wrapped(d, TUI_PLAIN, 3, "Fix: %s", p->check_err.hint);
+        tui_add(d, TUI_PLAIN, 0, "   Then r checks again.");
+        return;
+    }
+    tui_add_findings(d, &p->findings);
+}
+
+static bool choose_nothing(struct tui *t, uint32_t id)
+{
+    (void)t;
+    (void)id;
+    return true;
+}
+
+static void build_summary(struct tui *t, struct tui_doc *d)
+{
+    const struct tui_plan *p = &t->plan;
+    char command[1024];
+    tui_plan_command(p, command, sizeof command);
+    tui_add(d, TUI_HEAD, 0, "%s %s", what_text[p->what][0], p->vm);
+    tui_add(d, TUI_PLAIN, 0, "    from    %s", p->source);
+    if (p->what != TUI_WHAT_STORAGE)
+        tui_add(d, TUI_PLAIN, 0, "    to      %s", p->to);
+    for (unsigned i = 0; tui_plan_disks_move(p) && i < p->n_disks; i++)
+        tui_add(d, TUI_PLAIN, 0, "    %-7s %s -> %s", p->disks[i].id, p->disks[i].from,
+                tui_plan_disk_store(p, i));
+    tui_add(d, TUI_PLAIN, 0, "    copies  memory %s, disks %s",
+            drv_fmt_bytes(tui_number(p->prediction, "memory_bytes")).s,
+            drv_fmt_bytes(tui_number(p->prediction, "disk_bytes")).s);
+    if (p->what != TUI_WHAT_STORAGE)
+        tui_add(d, TUI_PLAIN, 0, "    pause   at most %s, or the move is cancelled",
+                drv_fmt_ms((double)tui_number(p->prediction, "max_blackout_ms")).s);
+    tui_add(d, TUI_PLAIN, 0, "The same on a command line:");
+    tui_add_wrapped(d, TUI_HEAD, 4, "%s", command);
+    if (p->start_err.code != DRV_OK)
+        tui_add_wrapped(d, TUI_BAD, 0, "XX %s%s%s", p->start_err.msg,
+                        p->start_err.hint[0] ? ". " : "", p->start_err.hint);
+    tui_add(d, TUI_PLAIN, tui_id("go", "start"),
+            p->starting ? ".. starting ..." : "[ Start the move ]");
+}
+
+static bool choose_summary(struct tui *t, uint32_t id)
+{
+    if (id == tui_id("go", "start"))
+        tui_plan_start(t);
+    return true;
+}
+
+// ---- the pages ----
+
+static const struct page pages[TUI_PAGE_MAX_] = {
+    [TUI_PAGE_VM] = {"VM", build_vm, choose_vm},
+    [TUI_PAGE_WHAT] = {"What", build_what, choose_what},
+    [TUI_PAGE_WHERE] = {"Where", build_where, choose_where},
+    [TUI_PAGE_OPTIONS] = {"Options", build_options, choose_option},
+    [TUI_PAGE_CHECK] = {"Check", build_check, choose_nothing},
+    [TUI_PAGE_SUMMARY] = {"Summary", build_summary, choose_summary},
+};
+
+static void build(struct tui *t, struct tui_doc *d)
+{
+    const struct tui_plan *p = &t->plan;
+    size_t at = 0;
+    snprintf(d->title, sizeof d->title, "drover  Move %s", p->vm);
+    if (p->to[0])
+        at = strlen(d->title), snprintf(d->title + at, sizeof d->title - at, ": %s -> %s",
+                                        tui_short(p->source).s, tui_short(p->to).s);
+    snprintf(d->right, sizeof d->right, "step %d/%d  %s", (int)p->page + 1, (int)TUI_PAGE_MAX_,
+             pages[p->page].name);
+    if (p->vm[0] && p->page != TUI_PAGE_SUMMARY)
+        tui_plan_command(p, d->cli, sizeof d->cli);
+    pages[p->page].build(t, d);
+    snprintf(d->stamp, sizeof d->stamp, "move %d %d %d %d", p->page, p->checked, p->starting,
+             p->definition != NULL);
+}
+
+static void turn_to(struct tui *t, enum tui_page page)
+{
+    t->plan.page = page;
+    tui_top(t)->focus = 0;
+    tui_top(t)->top = 0;
+    tui_top(t)->filter[0] = '\0';
+    if (page == TUI_PAGE_CHECK && !t->plan.checked && !t->plan.checking)
+        tui_plan_check(t);
+}
+
+static void next(struct tui *t)
+{
+    uint32_t id;
+    const char *missing = tui_plan_missing(t, t->plan.page, &id);
+    if (missing) {
+        tui_say(t, "%s", missing);
+        if (id)
+            tui_top(t)->focus = id;
+    } else if (t->plan.page < TUI_PAGE_SUMMARY) {
+        turn_to(t, t->plan.page + 1);
+    }
+}
+
+static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
+{
+    struct tui_plan *p = &t->plan;
+    switch ((int)cmd) {
+    case TUI_CHOOSE:
+        return pages[p->page].choose(t, id);
+    case TUI_ENTER:
+        // On the options Enter goes on, so that a look at them changes nothing.
+        if (p->page != TUI_PAGE_OPTIONS)
+            pages[p->page].choose(t, id);
+        if (p->page != TUI_PAGE_SUMMARY && !t->prompt.kind && !t->message[0])
+            next(t);
+        return true;
+    case TUI_NEXT:
+        next(t);
+        return true;
+    case TUI_BACK:
+        if (p->page == TUI_PAGE_VM)
+            return false;
+        turn_to(t, p->page - 1);
+        return true;
+    case TUI_REFRESH:
+        if (p->page == TUI_PAGE_CHECK)
+            tui_plan_check(t);
+        return p->page == TUI_PAGE_CHECK;
+    default:
+        return false;
+    }
+}
+
+const struct tui_panel_def tui_panel_move = {
+    "Move a VM",
+    "Six steps: VM, what moves, where to, options, check, summary. Nothing happens before Start on "
+    "the "
+    "last one. Space chooses, Enter chooses and goes on, Esc goes back and keeps what was chosen. "
+    "The "
+    "line at the bottom is the same move as a command.",
+    build,
+    act,
+};

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Drawing with ncurses: see screen.h. ncurses has one screen, so this file has one, too.
+#include "screen.h"
+
+#include <curses.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+enum { ESC_MS = 25, SMALL_ROWS = 14 };
+
+static struct {
+    struct drv_loop *loop;
+    struct tui *tui;
+    struct tui_doc doc;
+    struct event *input, *winch;
+    bool on, ascii, colour;
+} scr;
+
+// ---- the end, come as it may ----
+
+void tui_screen_end(void)
+{
+    if (!scr.on)
+        return;
+    scr.on = false;
+    if (scr.input)
+        event_free(scr.input);
+    if (scr.winch)
+        event_free(scr.winch);
+    tui_doc_done(&scr.doc);
+    endwin();
+}
+
+// ---- drawing ----
+
+// State is a word or a symbol already: colour and weight only help the eye. No red against green.
+static attr_t attribute(enum tui_style style)
+{
+    static const attr_t mono[TUI_STYLE_MAX_] = {
+        [TUI_HEAD] = A_BOLD,
+        [TUI_DIM] = A_DIM,
+        [TUI_WARN] = A_BOLD,
+        [TUI_BAD] = A_BOLD,
+    };
+    return mono[style] | (scr.colour ? COLOR_PAIR(style + 1) : 0);
+}
+
+static void begin_colour(void)
+{
+    const char *no = getenv("NO_COLOR");
+    if ((no && *no) || !has_colors() || start_color() == ERR)
+        return;
+    use_default_colors();
+    init_pair(TUI_PLAIN + 1, -1, -1);
+    init_pair(TUI_HEAD + 1, -1, -1);
+    init_pair(TUI_DIM + 1, -1, -1);
+    init_pair(TUI_GOOD + 1, COLOR_CYAN, -1);
+    init_pair(TUI_WARN + 1, COLOR_YELLOW, -1);
+    init_pair(TUI_BAD + 1, COLOR_MAGENTA, -1);
+    scr.colour = true;
+}
+
+// One row, cut to the width; the rest of it in the same attribute.
+static void put(int row, attr_t attr, bool fill, const char *text)
+{
+    unsigned columns = (unsigned)COLS;
+    if (row < 0 || row >= LINES)
+        return;
+    attrset(attr);
+    mvaddnstr(row, 0, text, (int)tui_fit(text, columns));
+    if (fill && tui_width(text) < columns)
+        hline(' ' | attr, COLS);
+    attrset(A_NORMAL);
+}
+
+static void put_title(void)
+{
+    const struct tui_doc *d = &scr.doc;
+    char row[512];
+    int left = (int)tui_width(d->title), right = (int)tui_width(d->right),
+        gap = COLS - left - right - 2;
+    if (gap < 1)
+        snprintf(row, sizeof row, " %s", d->title);
+    else
+        snprintf(row, sizeof row, " %s%*s%s ", d->title, gap, "", d->right);
+    put(0, A_REVERSE | A_BOLD, true, row);
+}
+
+// Returns the row of the focus, -1 when none is on the screen.
+static int put_body(int first, int rows)
+{
+    const struct tui_panel *p = tui_top(scr.tui);
+    int focused = -1;
+    for (int i = 0; i < rows && p->top + (unsigned)i < scr.doc.n; i++) {
+        const struct tui_line *l = &scr.doc.lines[p->top + (unsigned)i];
+        bool focus = l->id && l->id == p->focus;
+        put(first + i, attribute(l->style) | (focus ? A_REVERSE : 0), focus, l->text);
+        focused = focus ? first + i : focused;
+    }
+    return focused;
+}
+
+// The row above the keys: the prompt, a message, or that there is more. Returns the column of the
+// prompt's cursor, -1 without a prompt.
+static int put_message(int row, int body_rows)
+{
+    const struct tui *t = scr.tui;
+    char text[600];
+    unsigned below = scr.doc.n > tui_top(scr.tui)->top + (unsigned)body_rows
+                         ? scr.doc.n - tui_top(scr.tui)->top - (unsigned)body_rows
+                         : 0;
+    if (t->prompt.kind != TUI_PROMPT_NONE) {
+        snprintf(text, sizeof text, " %s %s", t->prompt.text, t->prompt.buf);
+        // The end is what is being typed.
+        const char *from = text;
+        while (tui_width(from) + 2 > (unsigned)COLS)
+            from += tui_fit(from, 1) ? tui_fit(from, 1) : 1;
+        put(row, A_BOLD, false, from);
+        return (int)tui_width(from);
+    }
+    if (t->message[0])
+        snprintf(text, sizeof text, " %s", t->message);
+    else if (below)
+        snprintf(text, sizeof text, " %u more line%s below", below, below == 1 ? "" : "s");
+    else
+        text[0] = '\0';
+    put(row, t->message[0] ? A_BOLD : A_DIM, false, text);
+    return -1;
+}
+
+void tui_screen_draw(void *unused)
+{
+    struct tui *t = scr.tui;
+    char bar[512], cli[1100];
+    (void)unused;
+    if (!scr.on)
+        return;
+    bool small = LINES < SMALL_ROWS;
+    int first = small ? 1 : 2, foot = small ? 2 : 3, rows = LINES - first - foot;
+    rows = rows > 0 ? rows : 0;
+    tui_build(t, &scr.doc, (unsigned)COLS, (unsigned)rows, scr.ascii);
+    if (t->redraw)
+        clearok(stdscr, TRUE);
+    t->redraw = false;
+    erase();
+    put_title();
+    int focus = put_body(first, rows);
+    int column = put_message(LINES - foot, rows);
+    if (!small && scr.doc.cli[0]) {
+        snprintf(cli, sizeof cli, " CLI: %s", scr.doc.cli);
+        put(LINES - 2, A_DIM, false, cli);
+    }
+    tui_key_bar(t, bar, sizeof bar, (unsigned)COLS);
+    put(LINES - 1, A_REVERSE, true, bar);
+    // Screen readers and braille lines follow the cursor.
+    if (column >= 0)
+        move(LINES - foot, column);
+    else
+        move(focus >= 0 ? focus : first, 0);
+    refresh();
+}
+
+// ---- input ----
+
+static int code_of(int c)
+{
+    static const struct {
+        int curses, code;
+    } map[] = {
+        {KEY_UP, TUI_K_UP},       {KEY_DOWN, TUI_K_DOWN},     {KEY_LEFT, TUI_K_LEFT},
+        {KEY_RIGHT, TUI_K_RIGHT}, {KEY_PPAGE, TUI_K_PAGE_UP}, {KEY_NPAGE, TUI_K_PAGE_DOWN},
+        {KEY_HOME, TUI_K_HOME},   {KEY_END, TUI_K_END},       {KEY_F(1), TUI_K_F1},
+        {KEY_F(5), TUI_K_F5},     {KEY_BTAB, TUI_K_BACKTAB},  {KEY_BACKSPACE, TUI_K_BACKSPACE},
+        {KEY_ENTER, '\r'},
+    };
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(map); i++)
+        if (map[i].curses == c)
+            return map[i].code;
+    return c < 256 ? c : 0;
+}
+
+static void suspend(void)
+{
+    endwin();
+    raise(SIGTSTP);
+    scr.tui->redraw = true;
+}
+
+static void on_input(evutil_socket_t fd, short what, void *arg)
+{
+    struct tui *t = scr.tui;
+    int c, waiting = 0;
+    (void)what;
+    (void)arg;
+    if (ioctl(fd, FIONREAD, &waiting) < 0 || waiting == 0) { // the terminal is gone
+        t->quit = true;
+        drv_loop_stop(scr.loop);
+        return;
+    }
+    while (!t->quit && (c = getch()) != ERR) {
+        if (c == ('Z' & 0x1f))
+            suspend();
+        else if (code_of(c))
+            tui_type(t, &scr.doc, code_of(c));
+        // Later keys act on what this one has brought up.
+        tui_screen_draw(NULL);
+    }
+    if (t->quit)
+        drv_loop_stop(scr.loop);
+}
+
+static void on_winch(evutil_socket_t sig, short what, void *arg)
+{
+    struct winsize w;
+    (void)sig;
+    (void)what;
+    (void)arg;
+    if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_row && w.ws_col)
+        resizeterm(w.ws_row, w.ws_col);
+    scr.tui->redraw = true;
+    tui_screen_draw(NULL);
+}
+
+int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv_err *err)
+{
+    struct event_base *base = drv_loop_base(loop);
+    scr.loop = loop;
+    scr.tui = t;
+    scr.ascii = ascii;
+    tui_restore_on_crash();
+    if (!getenv("ESCDELAY"))
+        set_escdelay(ESC_MS); // Esc acts at once
+    if (!initscr())
+        return drv_err(err, DRV_EIO, "the terminal cannot be used");
+    scr.on = true;
+    raw();
+    noecho();
+    nonl();
+    keypad(stdscr, TRUE);
+    nodelay(stdscr, TRUE);
+    begin_colour();
+    scr.input = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, NULL);
+    scr.winch = evsignal_new(base, SIGWINCH, on_winch, NULL);
+    if (!scr.input || !scr.winch || event_add(scr.input, NULL) < 0 ||
+        event_add(scr.winch, NULL) < 0) {
+        tui_screen_end();
+        return drv_err(err, DRV_EINTERNAL, "cannot watch the terminal");
+    }
+    tui_screen_draw(NULL);
+    return 0;
+}

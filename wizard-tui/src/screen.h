@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The wizard on a terminal, by ncurses: draws what ui.c made, feeds it keys. Loop thread only.
+#ifndef TUI_SCREEN_H
+#define TUI_SCREEN_H
+
+#include "drover/loop.h"
+#include "tui.h"
+
+// Can stdin and stdout show it? False: why, in one line.
+bool tui_screen_capable(char *ret_why, size_t size);
+// Should the process crash from now on, the terminal is as it was before.
+void tui_restore_on_crash(void);
+// Take the terminal over; tui_screen_end() or any end of the process gives it back.
+int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv_err *err);
+void tui_screen_draw(void *unused);
+void tui_screen_end(void);
+
+#endif

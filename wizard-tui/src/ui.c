@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// From keys to changes: the stack of panels, the focus, the prompt. See tui.h.
+#include "tui.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const struct tui_panel_def *tui_panel_def(enum tui_panel_kind kind)
+{
+    static const struct tui_panel_def *const defs[TUI_PANEL_MAX_] = {
+        [TUI_HOSTS] = &tui_panel_hosts,       [TUI_MOVE] = &tui_panel_move,
+        [TUI_PROGRESS] = &tui_panel_progress, [TUI_RESULT] = &tui_panel_result,
+        [TUI_JOBS] = &tui_panel_jobs,         [TUI_SETTINGS] = &tui_panel_settings,
+        [TUI_DOCTOR] = &tui_panel_doctor,     [TUI_HELP] = &tui_panel_help,
+    };
+    return defs[kind];
+}
+
+void tui_init(struct tui *t, const struct tui_port *port, const char *const *hosts, unsigned n)
+{
+    *t = (struct tui){.port = *port};
+    for (unsigned i = 0; i < n && i < TUI_HOSTS_MAX; i++)
+        DRV_COPY(t->hosts[t->n_hosts++].fqdn, hosts[i]);
+    if (n == 0) {
+        t->hosts[0].local = true;
+        t->n_hosts = 1;
+    }
+    tui_open(t, TUI_HOSTS);
+}
+
+void tui_done(struct tui *t)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        struct tui_host *h = &t->hosts[i];
+        json_decref(h->show);
+        json_decref(h->vms);
+        json_decref(h->stores);
+        json_decref(h->jobs);
+        json_decref(h->doctor);
+    }
+    tui_plan_done(&t->plan);
+    tui_progress_done(&t->progress);
+}
+
+struct tui_panel *tui_top(struct tui *t)
+{
+    return &t->panels[t->depth - 1];
+}
+
+void tui_open(struct tui *t, enum tui_panel_kind kind)
+{
+    for (unsigned i = 0; i < t->depth; i++)
+        if (t->panels[i].kind == kind) { // go back to it: a stack of the same would lead nowhere
+            t->depth = i + 1;
+            return;
+        }
+    if (t->depth < TUI_DEPTH)
+        t->panels[t->depth++] = (struct tui_panel){.kind = kind};
+}
+
+void tui_close(struct tui *t)
+{
+    if (t->depth > 1)
+        t->depth--;
+}
+
+void tui_say(struct tui *t, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->message, sizeof t->message, fmt, ap);
+    va_end(ap);
+}
+
+void tui_say_err(struct tui *t, const struct drv_err *err)
+{
+    tui_say(t, "%s%s%s%s", err->msg, err->hint[0] ? " (" : "", err->hint, err->hint[0] ? ")" : "");
+}
+
+void tui_ask_for(struct tui *t, enum tui_prompt_kind kind, const char *initial, const char *fmt,
+                 ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(t->prompt.text, sizeof t->prompt.text, fmt, ap);
+    va_end(ap);
+    t->prompt.kind = kind;
+    DRV_COPY(t->prompt.buf, initial);
+}
+
+void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows, bool ascii)
+{
+    struct tui_panel *p = tui_top(t);
+    tui_doc_done(d);
+    d->columns = columns;
+    d->rows = rows;
+    d->ascii = ascii;
+    tui_panel_def(p->kind)->build(t, d);
+    tui_doc_filter(d, p->filter);
+    int at = tui_doc_find(d, p->focus);
+    p->focus = at >= 0 ? d->lines[at].id : 0;
+    if (at >= 0 && (unsigned)at < p->top)
+        p->top = (unsigned)at;
+    if (at >= 0 && rows && (unsigned)at >= p->top + rows)
+        p->top = (unsigned)at - rows + 1;
+    unsigned last = d->n > rows ? d->n - rows : 0;
+    p->top = p->top < last ? p->top : last;
+    tui_clean(d->title, ascii);
+    tui_clean(d->right, ascii);
+    tui_clean(d->cli, ascii);
+    tui_clean(t->message, ascii);
+}
+
+// ---- the prompt ----
+
+static void set_host(struct tui *t, const char *key, const char *value)
+{
+    json_t *v = json_string(value);
+    if (!v) {
+        tui_say(t, "That is not UTF-8 text.");
+        return;
+    }
+    json_t *set = json_object();
+    json_object_set_new(set, key, v);
+    tui_ask(t, t->host->fqdn, TUI_WANT_SET, json_pack("{s:o}", "set", set));
+}
+
+static void cancel_move(struct tui *t)
+{
+    struct tui_progress *p = &t->progress;
+    if (strcmp(t->prompt.buf, "cancel") != 0) {
+        tui_say(t, "Not cancelled.");
+        return;
+    }
+    p->cancel = TUI_CANCEL_REQUESTED;
+    tui_ask(t, p->host, TUI_WANT_CANCEL, json_pack("{s:s}", "move", p->move));
+}
+
+static void set_blackout(struct tui *t)
+{
+    char *end;
+    long ms = strtol(t->prompt.buf, &end, 10);
+    if (t->prompt.buf[0] && (*end || ms < 1 || ms > 3600000)) {
+        tui_say(t, "A number of milliseconds from 1 to 3600000 is wanted.");
+        return;
+    }
+    t->plan.max_blackout_ms = ms;
+    tui_plan_changed(&t->plan);
+}
+
+void tui_prompt_take(struct tui *t)
+{
+    struct tui_prompt *q = &t->prompt;
+    enum tui_prompt_kind kind = q->kind;
+    q->kind = TUI_PROMPT_NONE;
+    switch (kind) {
+    case TUI_PROMPT_FILTER:
+        DRV_COPY(tui_top(t)->filter, q->buf);
+        break;
+    case TUI_PROMPT_SETTING:
+        set_host(t, q->key, q->buf);
+        break;
+    case TUI_PROMPT_CANCEL:
+        cancel_move(t);
+        break;
+    case TUI_PROMPT_BLACKOUT:
+        set_blackout(t);
+        break;
+    case TUI_PROMPT_NETWORK:
+        DRV_COPY(t->plan.nics[q->index].to, q->buf);
+        tui_plan_changed(&t->plan);
+        break;
+    case TUI_PROMPT_QUIT:
+        t->quit = q->buf[0] == 'y' || q->buf[0] == 'Y';
+        break;
+    case TUI_PROMPT_NONE:
+        break;
+    }
+}
+
+static void type_at_prompt(struct tui *t, int code)
+{
+    struct tui_prompt *q = &t->prompt;
+    size_t n = strlen(q->buf);
+    if (code == 27 || code == 3) {
+        q->kind = TUI_PROMPT_NONE;
+    } else if (code == '\r' || code == '\n') {
+        tui_prompt_take(t);
+    } else if (code == TUI_K_BACKSPACE || code == 8 || code == 127) {
+        while (n > 0 && ((unsigned char)q->buf[n - 1] & 0xc0) == 0x80)
+            n--;
+        q->buf[n ? n - 1 : 0] = '\0';
+    } else if (code == 21) { // Ctrl-U
+        q->buf[0] = '\0';
+    } else if (code >= ' ' && code < 256 && n + 1 < sizeof q->buf) {
+        q->buf[n] = (char)code; // one byte of UTF-8 after the other
+        q->buf[n + 1] = '\0';
+    }
+}
+
+// ---- commands ----
+
+static void move_focus(struct tui *t, const struct tui_doc *d, int step)
+{
+    struct tui_panel *p = tui_top(t);
+    int at = tui_doc_find(d, p->focus), n = (int)d->n;
+    for (int i = at + (step > 0 ? 1 : -1); at >= 0 && i >= 0 && i<n; i += step> 0 ? 1 : -1)
+        if (d->lines[i].id) {
+            p->focus = d->lines[i].id;
+            if (abs(i - at) >= abs(step))
+                return;
+        }
+    // Nothing to focus on further on: scroll, so that every line can be read.
+    int top = (int)p->top + step;
+    if (at < 0 || step > 1 || step < -1)
+        p->top = top < 0 ? 0 : (unsigned)top;
+}
+
+static void quit(struct tui *t)
+{
+    const struct tui_progress *p = &t->progress;
+    t->detached = p->move[0] && !p->result;
+    bool planned = tui_top(t)->kind == TUI_MOVE && t->plan.page > TUI_PAGE_WHAT;
+    if (planned)
+        tui_ask_for(t, TUI_PROMPT_QUIT, "", "What was chosen is forgotten. Really quit? y/n:");
+    else
+        t->quit = true;
+}
+
+// What every panel understands alike.
+static void do_common(struct tui *t, const struct tui_doc *d, enum tui_cmd cmd)
+{
+    int page = (int)(d->rows > 2 ? d->rows - 2 : 1);
+    switch ((int)cmd) {
+    case TUI_UP_CMD:
+        move_focus(t, d, -1);
+        break;
+    case TUI_DOWN_CMD:
+        move_focus(t, d, 1);
+        break;
+    case TUI_PAGE_UP:
+        move_focus(t, d, -page);
+        break;
+    case TUI_PAGE_DOWN:
+        move_focus(t, d, page);
+        break;
+    case TUI_FIRST:
+        move_focus(t, d, -TUI_LINES_MAX);
+        break;
+    case TUI_LAST:
+        move_focus(t, d, TUI_LINES_MAX);
+        break;
+    case TUI_BACK:
+        tui_close(t);
+        break;
+    case TUI_HELP_CMD:
+        tui_open(t, TUI_HELP);
+        break;
+    case TUI_FILTER:
+        tui_ask_for(t, TUI_PROMPT_FILTER, tui_top(t)->filter, "Show only lines with:");
+        break;
+    case TUI_REDRAW:
+        t->redraw = true;
+        break;
+    case TUI_QUIT:
+        quit(t);
+        break;
+    default:
+        break;
+    }
+}
+
+void tui_do(struct tui *t, const struct tui_doc *d, enum tui_cmd cmd)
+{
+    t->message[0] = '\0';
+    if (cmd != TUI_NOTHING && !tui_panel_def(tui_top(t)->kind)->act(t, cmd, tui_top(t)->focus))
+        do_common(t, d, cmd);
+}
+
+void tui_type(struct tui *t, const struct tui_doc *d, int code)
+{
+    if (t->prompt.kind != TUI_PROMPT_NONE) {
+        type_at_prompt(t, code);
+        return;
+    }
+    enum tui_cmd cmd = tui_key_cmd(tui_top(t)->kind, code);
+    if (cmd == TUI_NOTHING && code >= ' ' && code < 127)
+        tui_say(t, "%c does nothing here; ? shows all keys.", code);
+    else
+        tui_do(t, d, cmd);
+}
+
+void tui_farewell(const struct tui *t, char *ret, size_t size)
+{
+    const struct tui_progress *p = &t->progress;
+    ret[0] = '\0';
+    if (p->move[0] && !p->result)
+        snprintf(ret, size,
+                 "Detached: the move goes on.\n"
+                 "  watch it:   drover-wizard, then j\n"
+                 "  follow it:  drover -H %s attach %s\n"
+                 "  cancel it:  drover -H %s cancel %s\n",
+                 tui_short(p->host).s, p->move, tui_short(p->host).s, p->move);
+}
