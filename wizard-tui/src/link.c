@@ -8,6 +8,8 @@
 #include <sys/socket.h>
 
 #include "drover/connect.h"
+#include "drover/permit.h"
+#include "drover/wire.h"
 #include "drover/worker.h"
 
 enum kind { ROUND, SLOW, MOVES };
@@ -78,24 +80,53 @@ static struct line *line_for(struct tui_links *l, const char *host, enum kind ki
     return n;
 }
 
+// Worker. All agents listen on one port: the one that the host was named with.
+static int add_permit(struct line *n, struct tui_ask *a)
+{
+    char permit[DRV_PERMIT_LEN], host[256];
+    unsigned port = DRV_WIRE_PORT;
+    if (n->host[0] && drv_host_port(n->host, host, sizeof host, &port, &a->err) < 0)
+        return -1;
+    struct drv_permit_request rq = {
+        .source = n->client,
+        .vm = tui_text(a->args, "vm"),
+        .to = tui_text(a->args, "to"),
+        .port = port,
+        .for_move = a->want == TUI_WANT_START,
+    };
+    if (drv_permit_get(&rq, permit, &a->err) < 0)
+        return drv_err_prefix(&a->err, "a permit instead of delegation");
+    json_object_set_new(a->args, "permit", json_string(permit));
+    explicit_bzero(permit, sizeof permit);
+    return 0;
+}
+
+// args of the call, with a permit in it: wiped once it has been sent.
+static void wipe_permit(json_t *args)
+{
+    json_t *permit = json_object_get(args, "permit");
+    if (permit)
+        explicit_bzero((char *)(uintptr_t)json_string_value(permit), json_string_length(permit));
+    json_decref(args);
+}
+
 // Worker. On the local socket a move needs a Kerberos user; all else goes by who root is.
 static void work(void *arg)
 {
     struct line *n = arg;
     struct tui_ask *a = n->now->ask;
     bool no_ticket;
-    n->unreachable = false;
     if (!n->client)
         n->client =
             drv_connect(n->host[0] ? n->host : NULL,
                         n->kind == MOVES ? DRV_TICKET_MUST : DRV_TICKET_NO, &no_ticket, &a->err);
-    if (!n->client) {
-        n->unreachable = true;
-        json_decref(DRV_TAKE(a->args));
-        return;
-    }
-    a->reply = drv_client_call(n->client, a->call, DRV_TAKE(a->args), a->timeout_ms, &a->err);
-    if (!a->reply && (a->err.code == DRV_EUNREACHABLE || a->err.code == DRV_ETIMEDOUT)) {
+    n->unreachable = !n->client;
+    if (n->client && (!a->permit || add_permit(n, a) == 0))
+        a->reply =
+            drv_client_call(n->client, a->call, json_incref(a->args), a->timeout_ms, &a->err);
+    wipe_permit(DRV_TAKE(a->args));
+    if (n->client && !a->reply &&
+        (a->err.code == DRV_EUNREACHABLE || a->err.code == DRV_ETIMEDOUT)) {
         drv_client_free(n->client); // the next question dials anew
         n->client = NULL;
     }

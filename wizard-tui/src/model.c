@@ -121,6 +121,7 @@ unsigned tui_ask(struct tui *t, const char *host, enum tui_want want, json_t *ar
         a->call = "move.storage_check";
     if (t->plan.what == TUI_WHAT_STORAGE && want == TUI_WANT_START)
         a->call = "move.storage";
+    a->permit = t->plan.by_permit && (want == TUI_WANT_CHECK || want == TUI_WANT_START);
     unsigned ticket = a->ticket;
     t->port.ask(t->port.arg, a);
     return ticket;

@@ -70,6 +70,7 @@ struct tui_ask {
     unsigned ticket; // a late answer to a question that nobody waits for any more only frees
     const char *call;
     json_t *args;
+    bool permit; // add one of the destination to args
     int timeout_ms;
     json_t *reply; // NULL: err says why
     struct drv_err err;
@@ -118,6 +119,7 @@ struct tui_plan {
     int64_t max_blackout_ms; // 0 = the host's setting
     unsigned ticket;         // of the check that counts
     bool checking, checked;
+    bool by_permit; // delegation does not do: the destination is asked for a permit
     struct drv_findings findings;
     json_t *prediction;
     struct drv_err check_err;

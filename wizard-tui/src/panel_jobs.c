@@ -35,18 +35,24 @@ static void add_job(struct tui_doc *d, const json_t *job)
             tui_text(job, "phase"), when, tui_text(job, "move"));
 }
 
-static void build(struct tui *t, struct tui_doc *d)
+static void add_jobs(const struct tui *t, struct tui_doc *d, bool active)
 {
-    snprintf(d->title, sizeof d->title, "drover  Moves");
     for (unsigned i = 0; i < t->n_hosts; i++) {
         size_t k;
         json_t *job;
         json_array_foreach(t->hosts[i].jobs, k, job)
         {
-            if (is_mine(&t->hosts[i], job))
+            if (is_mine(&t->hosts[i], job) && tui_move_active(job) == active)
                 add_job(d, job);
         }
     }
+}
+
+static void build(struct tui *t, struct tui_doc *d)
+{
+    snprintf(d->title, sizeof d->title, "drover  Moves");
+    add_jobs(t, d, true);
+    add_jobs(t, d, false);
     if (!d->n)
         tui_add(d, TUI_DIM, 0, "No moves yet. Esc, then Enter on a VM plans one.");
     snprintf(d->cli, sizeof d->cli, "drover jobs");

@@ -296,6 +296,8 @@ static void build_check(struct tui *t, struct tui_doc *d)
         tui_add(d, TUI_PLAIN, 0, "   Then r checks again.");
         return;
     }
+    if (p->by_permit)
+        tui_add(d, TUI_PLAIN, 0, "   Without delegation: with a permit of %s.", tui_short(p->to).s);
     tui_add_findings(d, &p->findings);
 }
 

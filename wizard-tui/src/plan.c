@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "drover/permit.h"
+
 enum { KEEP_S = 7 * 86400 };
 
 void tui_plan_changed(struct tui_plan *p)
 {
     p->ticket = 0;
-    p->checking = p->checked = false;
+    p->checking = p->checked = p->by_permit = false;
     drv_findings_done(&p->findings);
     json_decref(p->prediction);
     p->prediction = NULL;
@@ -211,9 +213,13 @@ void tui_plan_command(const struct tui_plan *p, char *ret, size_t size)
     if (tui_plan_disks_move(p))
         add(ret, size, " --storage %s", p->store[0] ? p->store : "...");
     json_object_foreach(disks, key, value)
+    {
         add(ret, size, " --disk %s=%s", key, json_string_value(value));
+    }
     json_object_foreach(networks, key, value)
+    {
         add(ret, size, " --network %s=%s", key, json_string_value(value));
+    }
     if (p->max_blackout_ms > 0 && p->what != TUI_WHAT_STORAGE)
         add(ret, size, " --max-blackout %" PRId64, p->max_blackout_ms);
     if (tui_plan_disks_move(p) && p->keep_source)
@@ -222,12 +228,43 @@ void tui_plan_command(const struct tui_plan *p, char *ret, size_t size)
 
 // ---- check and start ----
 
-void tui_plan_check(struct tui *t)
+static void check(struct tui *t)
 {
     struct tui_plan *p = &t->plan;
+    bool by_permit = p->by_permit;
     tui_plan_changed(p);
+    p->by_permit = by_permit;
     p->checking = true;
     p->ticket = tui_ask(t, p->source, TUI_WANT_CHECK, tui_plan_args(p));
+}
+
+void tui_plan_check(struct tui *t)
+{
+    t->plan.by_permit = false; // delegation may have been repaired
+    check(t);
+}
+
+// A check that failed for want of delegation alone is made again with a permit of the destination,
+// as the command line does.
+static bool wants_permit(const struct tui_plan *p)
+{
+    unsigned helped = drv_permit_helps(p->check_err.id);
+    for (unsigned i = 0; i < p->findings.n; i++)
+        helped += p->findings.list[i].severity == DRV_SEV_ERROR &&
+                  drv_permit_helps(p->findings.list[i].id);
+    return !p->by_permit && p->what != TUI_WHAT_STORAGE && helped;
+}
+
+static void take_check(struct tui_plan *p, const struct tui_ask *a)
+{
+    p->check_err = a->err;
+    if (!a->reply || drv_findings_from_json(json_object_get(a->reply, "findings"), &p->findings,
+                                            &p->check_err) < 0)
+        return;
+    p->prediction = json_incref(json_object_get(a->reply, "prediction"));
+    for (unsigned i = 0; i < p->findings.n; i++)
+        if (!strcmp(p->findings.list[i].id, "N01") && p->findings.list[i].severity == DRV_SEV_ERROR)
+            p->networks_wanted = true;
 }
 
 void tui_plan_checked(struct tui *t, const struct tui_ask *a)
@@ -237,16 +274,11 @@ void tui_plan_checked(struct tui *t, const struct tui_ask *a)
         return; // of choices that have changed since
     p->checking = false;
     p->checked = true;
-    p->check_err = a->err;
-    if (!a->reply)
+    take_check(p, a);
+    if (!wants_permit(p))
         return;
-    if (drv_findings_from_json(json_object_get(a->reply, "findings"), &p->findings, &p->check_err) <
-        0)
-        return;
-    p->prediction = json_incref(json_object_get(a->reply, "prediction"));
-    for (unsigned i = 0; i < p->findings.n; i++)
-        if (!strcmp(p->findings.list[i].id, "N01") && p->findings.list[i].severity == DRV_SEV_ERROR)
-            p->networks_wanted = true;
+    p->by_permit = true;
+    check(t);
 }
 
 void tui_plan_start(struct tui *t)

@@ -95,7 +95,10 @@ void tui_progress_event(struct tui_progress *p, const json_t *e)
     p->max_blackout_ms = tui_number(e, "max_blackout_ms");
     if (!strcmp(tui_text(e, "state"), "cancelling"))
         p->cancel = TUI_CANCEL_UNDER_WAY;
-    json_array_foreach(json_object_get(e, "disks"), i, disk) take_disk(p, disk);
+    json_array_foreach(json_object_get(e, "disks"), i, disk)
+    {
+        take_disk(p, disk);
+    }
     take_memory(p, json_object_get(e, "memory"));
 }
 

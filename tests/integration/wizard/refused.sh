@@ -38,11 +38,16 @@ need "VM started" vm_start "$VM" hv1 $IP
 
 wizard_open carol 80x24 carol
 to_check carol
-sees "sensitive user: the finding" carol "D12" 30
-sees "sensitive user: its fix" carol "clear the mark: samba-tool user sensitive"
-keys carol n
-sees "sensitive user: errors block" carol "Errors block the move."
+sees "sensitive user: by permit" carol "with a permit of hv2" 30
+sees "sensitive user: may move" carol "OK Nothing stands in the way." 30
 wizard_close carol
+
+wizard_open val 80x24 val
+to_check val
+sees "viewer: checked" val "role" 30
+keys val n
+sees "viewer: errors block" val "Errors block the move."
+wizard_close val
 
 need "send off" drover_on hv1 host set send=off
 wizard_open send 80x24 alice

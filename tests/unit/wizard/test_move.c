@@ -177,6 +177,36 @@ static void a_late_check_does_not_count(void **state)
     assert_false(d->t.plan.checked);
 }
 
+static void without_delegation_a_permit_is_asked_for(void **state)
+{
+    struct desk *d = *state;
+    to_options(d);
+    desk_key(d, 'n');
+    struct tui_ask *a = desk_asked(d, "hv1.x", "move.check");
+    assert_false(a->permit);
+    desk_reply(d, a, CHECKED("error", "D12"));
+    a = desk_asked(d, "hv1.x", "move.check");
+    assert_true(a->permit);
+    desk_reply(d, a, CHECKED("ok", "R01"));
+    desk_line(d, "with a permit of hv2");
+    desk_key(d, 'n');
+    desk_key(d, '\r');
+    a = desk_asked(d, "hv1.x", "move.start");
+    assert_true(a->permit);
+    desk_reply(d, a, "{}");
+}
+
+static void a_permit_that_does_not_help_is_asked_for_once(void **state)
+{
+    struct desk *d = *state;
+    to_options(d);
+    desk_key(d, 'n');
+    desk_answer(d, "hv1.x", "move.check", CHECKED("error", "D12"));
+    desk_answer(d, "hv1.x", "move.check", CHECKED("error", "D12"));
+    assert_null(desk_take(d, "hv1.x", "move.check"));
+    desk_line(d, "XX D12");
+}
+
 static void it_starts_once(void **state)
 {
     struct desk *d = *state;
@@ -221,6 +251,8 @@ int main(void)
         T(errors_block_with_their_fix),
         T(a_missing_network_asks_for_another),
         T(a_late_check_does_not_count),
+        T(without_delegation_a_permit_is_asked_for),
+        T(a_permit_that_does_not_help_is_asked_for_once),
         T(it_starts_once),
         T(a_refused_start_says_why),
     };
