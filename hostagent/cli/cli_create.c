@@ -283,7 +283,7 @@ struct importing {
     char last[96]; // disk and step of the last event
 };
 
-// The agent's words are another computer's: shown with cli_put() only.
+// The agent's words are another computer's: shown with drv_put() only.
 static void on_event(const json_t *event, void *arg)
 {
     struct importing *im = arg;
@@ -304,7 +304,7 @@ static void on_event(const json_t *event, void *arg)
         fputs("\r\033[K", stderr);
     else if (!next)
         return;
-    cli_put(stderr, now);
+    drv_put(stderr, now);
     if (im->screen)
         fprintf(stderr, " %d %%", percent);
     else

@@ -21,7 +21,7 @@ void cli_relay_say(const struct cli_relay *r, const char *fmt, ...)
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
     fprintf(stderr, "%sdrover: ", r->newline);
-    cli_put(stderr, text); // some of it is from elsewhere
+    drv_put(stderr, text); // some of it is from elsewhere
     fputs(r->newline, stderr);
 }
 
