@@ -44,7 +44,8 @@ wizard_close carol
 
 wizard_open val 80x24 val
 to_check val
-sees "viewer: checked" val "role" 30
+sees "viewer: the finding" val "XX A05" 30
+sees "viewer: its fix" val "Fix: Give the user's group write access"
 keys val n
 sees "viewer: errors block" val "Errors block the move."
 wizard_close val
