@@ -13,9 +13,11 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <time.h>
 
+#include "drover/log.h"
 #include "drover/util.h"
 #include "qmp_stream.h"
 
@@ -50,7 +52,7 @@ struct qmp {
     pthread_cond_t changed; // CLOCK_MONOTONIC; a reply, an event, or death
     struct command *commands;
     unsigned unanswered; // in-band commands whose reply has not come, abandoned ones included
-    uint64_t last_id;
+    uint64_t last_id;    // begins at random: see note_reply()
     struct event history[QMP_HISTORY]; // event seq is at [seq % QMP_HISTORY]
     uint64_t last_seq;
     bool dead, closing;
@@ -123,7 +125,9 @@ static struct command *unlink_command(struct qmp *q, uint64_t id)
     return NULL;
 }
 
-// Hands the reply over to its caller (*reply becomes NULL).
+// Hands the reply over to its caller (*reply becomes NULL). One that nobody waits for answers a
+// command of whoever was connected before: an agent that was killed leaves such behind, and QEMU
+// sends them to the next one.
 static int note_reply(struct qmp *q, json_t **reply_ref, struct drv_err *err)
 {
     json_t *reply = *reply_ref;
@@ -142,7 +146,9 @@ static int note_reply(struct qmp *q, json_t **reply_ref, struct drv_err *err)
         pthread_cond_broadcast(&q->changed);
     }
     pthread_mutex_unlock(&q->lock);
-    return c ? 0 : drv_err(err, DRV_EPEER, "QEMU answered a command that was not sent");
+    if (!c)
+        drv_log(LOG_NOTICE, "qmp.stale", F_INT("id", json_integer_value(id)));
+    return 0;
 }
 
 static void *read_messages(void *arg)
@@ -391,6 +397,15 @@ static int negotiate(struct qmp *q, int64_t deadline_ms, struct drv_err *err)
                   left > 1000 ? (int)left : 1000, err);
 }
 
+// Ids of a connection of its own: at most 2^31 * 2^20, so that they are exact in any JSON parser.
+static uint64_t first_id(void)
+{
+    uint32_t random = 0;
+    if (getrandom(&random, sizeof random, 0) != sizeof random)
+        random = (uint32_t)drv_now_us();
+    return (uint64_t)(random >> 1) << 20;
+}
+
 struct qmp *qmp_connect(const char *path, int timeout_ms, const struct qmp_handlers *handlers,
                         struct drv_err *err)
 {
@@ -400,6 +415,7 @@ struct qmp *qmp_connect(const char *path, int timeout_ms, const struct qmp_handl
         return NULL;
     struct qmp *q = drv_xcalloc(1, sizeof *q);
     q->stream = stream;
+    q->last_id = first_id();
     if (handlers)
         q->handlers = *handlers;
     pthread_mutex_init(&q->write_lock, NULL);
