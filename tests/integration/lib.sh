@@ -37,6 +37,19 @@ drover_on() {
 
 guest_ctl() { lab exec admin -- guest-client ctl "$@"; } # IP COMMAND...
 
+# share_make FOLDER [FILE...]: a folder with empty files on the share, made through the server: what is put there
+# behind its back has no permissions that count. May be there already; filling the files locally is fine.
+share_make() {
+    local folder=$1 commands="mkdir \"$1\"" file
+    shift
+    : >"$WORK/empty"
+    for file in "$@"; do
+        commands+="; put \"$WORK/empty\" \"$folder/$file\""
+    done
+    lab exec admin --user erin -- smbclient -N -s "$LAB/etc/smb-client.conf" --use-kerberos=required \
+        "//fs.$DOMAIN/$SHARE" -c "$commands"
+}
+
 # --- VMs ---
 
 # vm_create NAME IP HOST [STORE] [OPTION...]: a VM with the test guest, stopped. Its address is within

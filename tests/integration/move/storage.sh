@@ -123,8 +123,8 @@ killed() {
 }
 
 test_begin
-mkdir -p "$LAB/fs/share/$OTHER" "$LAB/hv1/$RAW"
-chmod 777 "$LAB/fs/share/$OTHER"
+mkdir -p "$LAB/hv1/$RAW"
+need "a folder on the share" share_make "$OTHER"
 chmod 711 "$LAB/hv1/$RAW"
 need "a folder of the share as a store" drover_as erin hv1 store add "$OTHER" "smb://fs.$DOMAIN/$SHARE/$OTHER"
 need "on both hosts" drover_as erin hv2 store add "$OTHER" "smb://fs.$DOMAIN/$SHARE/$OTHER"

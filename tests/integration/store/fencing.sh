@@ -90,9 +90,13 @@ within() {
 }
 
 trap clean EXIT
-mkdir -p "$WORK/hv1" "$WORK/hv2" "$SHARE_DIR/$FOLDER" "$SHARE_DIR/.drover/owners"
+mkdir -p "$WORK/hv1" "$WORK/hv2"
+: >"$WORK/empty"
+# Through the server: what is put there behind its back has no permissions that count.
+lab exec admin --user erin -- smbclient -N -s "$LAB/etc/smb-client.conf" --use-kerberos=required "//fs.$DOMAIN/$SHARE" \
+    -c "mkdir .drover; mkdir .drover/owners; mkdir $FOLDER; put $WORK/empty $FOLDER/disk0.qcow2" >/dev/null 2>&1
+[[ -f $IMAGE ]] || exit 1
 qemu-img create -q -f qcow2 "$IMAGE" 1G
-chmod -R a+rwX "$SHARE_DIR/$FOLDER" "$SHARE_DIR/.drover"
 for node in hv1 hv2; do
     lab exec "$node" -- env "KRB5CCNAME=FILE:$WORK/$node.cc" \
         kinit -k -t "$LAB/keytabs/$node.keytab" "${node^^}\$" || exit 1
@@ -185,8 +189,7 @@ expect "patience as usual" "" at hv1 patience 0
 
 echo "--- another file takes the image's place"
 mv "$IMAGE" "$IMAGE.moved"
-cp "$IMAGE.moved" "$IMAGE"
-chmod a+rw "$IMAGE"
+cp -a "$IMAGE.moved" "$IMAGE"
 lab svc fs smbd kill
 lab svc fs smbd start
 within 15000 "hv1 notices" "state=lost * reason=*another file*" at hv1 status

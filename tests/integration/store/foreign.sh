@@ -72,10 +72,9 @@ fio_rounds() { # NAME
 }
 
 test_begin
-mkdir "$SHARE_DIR/$FOLDER"
+need "files on the share" share_make "$FOLDER" raw.img disk.qcow2
 truncate -s 64M "$RAW"
 qemu-img create -q -f qcow2 "$QCOW2" 64M
-chmod -R a+rwX "$SHARE_DIR/$FOLDER"
 need "ticket" lab exec hv1 -- env "KRB5CCNAME=FILE:$WORK/hv1.cc" kinit -k -t "$LAB/keytabs/hv1.keytab" "HV1\$"
 need "source made" make_source
 need "raw image served" serve raw "$RAW"

@@ -59,9 +59,9 @@ forget() {
 }
 
 test_begin
-mkdir -p "$WORK/hv1" "$LAB/fs/share/$FOLDER"
+mkdir -p "$WORK/hv1"
+need "a file on the share" share_make "$FOLDER" disk0.raw
 truncate -s 8M "$IMAGE"
-chmod -R a+rwX "$LAB/fs/share/$FOLDER"
 need "a ticket" lab exec hv1 -- env "KRB5CCNAME=FILE:$WORK/hv1.cc" kinit -k -t "$LAB/keytabs/hv1.keytab" "HV1\$"
 need "drover-store" store start "program=$DROVER_BUILD/bin/drover-store" "ccache=FILE:$WORK/hv1.cc" \
     "image=smb://fs.$DOMAIN/$SHARE/$FOLDER/disk0.raw"
