@@ -24,6 +24,7 @@ cleanup() {
     lab svc fs winbindd status | grep -q up || lab svc fs winbindd start
     vm_remove "$VM" hv1
     [[ -f $WORK/krb5.conf ]] && cp "$WORK/krb5.conf" "$LAB/etc/krb5.conf"
+    rm -f "$LAB"/admin/cc/* # tickets for hv1 from before its password changed
 }
 
 store_file() { echo "$LAB/hv1/run/drover/vm/$UUID/disk0.$1"; }
