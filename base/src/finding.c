@@ -186,6 +186,11 @@ add(struct drv_findings *f, int sev, const char *id, const char *host, const cha
     vsnprintf(one->text, sizeof one->text, fmt, ap);
 }
 
+void drv_finding_append(struct drv_findings *f, const struct drv_finding *one)
+{
+    *append(f) = *one;
+}
+
 void drv_finding_add(struct drv_findings *f, const char *id, const char *host, const char *fmt, ...)
 {
     va_list ap;

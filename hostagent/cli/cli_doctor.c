@@ -188,12 +188,8 @@ static void take(struct examination *x, unsigned from_directory, const struct dr
 {
     for (unsigned i = 0; i < more->n; i++) {
         const struct drv_finding *f = &more->list[i];
-        if (told(&x->found, from_directory, f))
-            continue;
-        drv_finding_add_as(&x->found, f->severity, f->id, f->host, "%s", f->text);
-        drv_finding_fix(&x->found, "%s", f->fix);
-        if (f->command[0])
-            drv_finding_command(&x->found, f->at, "%s", f->command);
+        if (!told(&x->found, from_directory, f))
+            drv_finding_append(&x->found, f);
     }
 }
 
@@ -329,12 +325,8 @@ static int tell(struct examination *x)
     for (unsigned i = 0; i < x->found.n; i++) {
         const struct drv_finding *f = &x->found.list[i];
         passed += f->severity == DRV_SEV_OK;
-        if (!all && f->severity < DRV_SEV_WARNING)
-            continue;
-        drv_finding_add_as(&shown, f->severity, f->id, f->host, "%s", f->text);
-        drv_finding_fix(&shown, "%s", f->fix);
-        if (f->command[0])
-            drv_finding_command(&shown, f->at, "%s", f->command);
+        if (all || f->severity >= DRV_SEV_WARNING)
+            drv_finding_append(&shown, f);
     }
     cli_say(x->c, "%u host%s asked, %u checks passed.", x->n_asked, x->n_asked == 1 ? "" : "s",
             passed);

@@ -11,8 +11,6 @@
 #include "doctor.h"
 #include "subnet.h"
 
-enum { SKEW_WARN_MS = 60 * 1000, SKEW_ERROR_MS = 300 * 1000 }; // Kerberos's limit, RFC 4120 8.2
-
 // --- DNS ---
 
 static bool is_own(const struct sockaddr *sa)
@@ -22,10 +20,7 @@ static bool is_own(const struct sockaddr *sa)
     if (getifaddrs(&all) < 0)
         return true; // nothing can be said
     for (struct ifaddrs *i = all; i && !own; i = i->ifa_next)
-        own = i->ifa_addr && i->ifa_addr->sa_family == sa->sa_family &&
-              (sa->sa_family == AF_INET || sa->sa_family == AF_INET6) &&
-              !memcmp(ha_sockaddr_ip(i->ifa_addr), ha_sockaddr_ip(sa),
-                      sa->sa_family == AF_INET6 ? 16 : 4);
+        own = ha_sockaddr_is(i->ifa_addr, sa->sa_family, ha_sockaddr_ip(sa));
     freeifaddrs(all);
     return own;
 }
@@ -146,9 +141,9 @@ static void check_clock(struct ha_doctor *d)
         return;
     }
     long long off = llabs(skew_ms);
-    if (off < SKEW_WARN_MS)
+    if (off < MV_SKEW_WARN_MS)
         return;
-    drv_finding_add(d->out, off < SKEW_ERROR_MS ? "T02" : "T01", d->ha->fqdn,
+    drv_finding_add(d->out, off < MV_SKEW_ERROR_MS ? "T02" : "T01", d->ha->fqdn,
                     "the clock of %s is %lld s %s that of %s", d->ha->fqdn, off / 1000,
                     skew_ms > 0 ? "behind" : "before", dg_ldap_dc(d->ldap));
     drv_finding_command(d->out, d->ha->fqdn, "chronyc makestep");

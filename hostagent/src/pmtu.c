@@ -33,12 +33,6 @@ static unsigned overhead(const struct path *p)
 
 // --- the interface ---
 
-static bool same_address(const struct sockaddr *a, int family, const void *ip)
-{
-    return a && a->sa_family == family &&
-           !memcmp(ha_sockaddr_ip(a), ip, family == AF_INET6 ? 16 : 4);
-}
-
 static unsigned mtu_of(const char *from, int family)
 {
     unsigned char ip[16];
@@ -48,7 +42,7 @@ static unsigned mtu_of(const char *from, int family)
     if (fd < 0 || inet_pton(family, from, ip) != 1 || getifaddrs(&all) < 0)
         return 0;
     for (struct ifaddrs *i = all; i; i = i->ifa_next)
-        if (same_address(i->ifa_addr, family, ip))
+        if (ha_sockaddr_is(i->ifa_addr, family, ip))
             DRV_COPY(rq.ifr_name, i->ifa_name);
     freeifaddrs(all);
     return rq.ifr_name[0] && ioctl(fd, SIOCGIFMTU, &rq) == 0 ? (unsigned)rq.ifr_mtu : 0;

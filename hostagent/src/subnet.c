@@ -41,6 +41,12 @@ const void *ha_sockaddr_ip(const struct sockaddr *sa)
     return &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr;
 }
 
+bool ha_sockaddr_is(const struct sockaddr *sa, int family, const void *ip)
+{
+    return sa && sa->sa_family == family &&
+           !memcmp(ha_sockaddr_ip(sa), ip, family == AF_INET6 ? 16 : 4);
+}
+
 bool ha_subnet_has(const struct ha_subnet *s, const struct sockaddr *sa)
 {
     if (!sa || sa->sa_family != s->family)

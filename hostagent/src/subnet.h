@@ -21,5 +21,7 @@ int ha_subnet_parse(const char *text, struct ha_subnet *ret, struct drv_err *err
 bool ha_subnet_has(const struct ha_subnet *s, const struct sockaddr *sa);
 // The address within sa, in network order (family AF_INET or AF_INET6).
 const void *ha_sockaddr_ip(const struct sockaddr *sa);
+// Is sa, which may be NULL, the address ip of family AF_INET or AF_INET6? Ports do not count.
+bool ha_sockaddr_is(const struct sockaddr *sa, int family, const void *ip);
 
 #endif

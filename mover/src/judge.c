@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { SKEW_WARN_MS = 60 * 1000, SKEW_ERROR_MS = 300 * 1000, MEM_RESERVE_KIB = 128 * 1024 };
+enum { MEM_RESERVE_KIB = 128 * 1024 };
 
 struct scene {
     const struct mv_plan *plan; // NULL: two hosts, no VM
@@ -358,10 +358,10 @@ static void encryption(struct scene *s)
 static void clock_skew(struct scene *s)
 {
     long long skew = llabs(s->skew_ms);
-    if (skew >= SKEW_ERROR_MS)
+    if (skew >= MV_SKEW_ERROR_MS)
         drv_finding_add(s->out, "T01", s->dst->host, "the clocks of %s and %s differ by %lld s",
                         s->src->host, s->dst->host, skew / 1000);
-    else if (skew >= SKEW_WARN_MS)
+    else if (skew >= MV_SKEW_WARN_MS)
         drv_finding_add(s->out, "T02", s->dst->host, "the clocks of %s and %s differ by %lld s",
                         s->src->host, s->dst->host, skew / 1000);
 }

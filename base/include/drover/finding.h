@@ -67,7 +67,9 @@ void drv_finding_fix(struct drv_findings *f, const char *fmt, ...)
 // The command that repairs what was added last, and where to run it.
 void drv_finding_command(struct drv_findings *f, const char *at, const char *fmt, ...)
     __attribute__((format(printf, 3, 4)));
-// The same for all of id and host from the from-th finding on.
+// The same finding once more, in f.
+void drv_finding_append(struct drv_findings *f, const struct drv_finding *one);
+// drv_finding_command for all of id and host from the from-th finding on.
 void drv_finding_commands(struct drv_findings *f, unsigned from, const char *id, const char *host,
                           const char *at, const char *fmt, ...)
     __attribute__((format(printf, 6, 7)));

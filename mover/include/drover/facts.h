@@ -8,6 +8,10 @@
 #include "drover/plan.h"
 
 enum { MV_MAX_ADDRS = 8, MV_MAX_STORES = 8 };
+enum { // differences of clocks: Kerberos's limit (RFC 4120 8.2), and when to say so
+    MV_SKEW_WARN_MS = 60 * 1000,
+    MV_SKEW_ERROR_MS = 300 * 1000,
+};
 
 struct mv_net_fact {
     char network[SS_NAME_MAX];

@@ -155,6 +155,25 @@ struct ss_vmdef rig_vm(const char *name)
     return d;
 }
 
+void rig_plan(struct mv_plan *ret, const char *from, const char *to)
+{
+    memset(ret, 0, sizeof *ret);
+    drv_uuid_new(ret->move);
+    DRV_COPY(ret->user, "alice@DROVER.TEST");
+    DRV_COPY(ret->from, from);
+    DRV_COPY(ret->to, to);
+    ret->def = rig_vm("web");
+    DRV_COPY(ret->from_home_store, "fs");
+    DRV_COPY(ret->from_home, "web");
+    DRV_COPY(ret->to_home_store, "fs");
+    DRV_COPY(ret->to_home, "web");
+    DRV_COPY(ret->arbiter_url, "smb://fs.drover.test/VM");
+    ret->epoch = 4;
+    ret->max_blackout_ms = 2000;
+    ret->keep_source_s = -1;
+    ret->encrypt = true;
+}
+
 void rig_disk(struct ss_vmdef *def, const char *store, const char *path)
 {
     unsigned i = def->n_disks++;

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 // clang-format on
 #include "agent.h"
+#include "drover/plan.h"
 #include <pthread.h>
 #include <semaphore.h>
 #include <string.h>
@@ -38,6 +39,9 @@ void rig_ticket(struct rig *r);
 // A VM's definition without disks, and a virtio disk added to it.
 struct ss_vmdef rig_vm(const char *name);
 void rig_disk(struct ss_vmdef *def, const char *store, const char *path);
+
+// A plan between two hosts for VM "web", without disks: encrypted, its images stay.
+void rig_plan(struct mv_plan *ret, const char *from, const char *to);
 
 // json_loads() of a text with ' for ".
 json_t *rig_json(const char *text);

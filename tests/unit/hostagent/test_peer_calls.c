@@ -14,25 +14,10 @@ static json_t *(*handler(const char *name))(struct ha_ctx *, const json_t *, str
     return NULL;
 }
 
-// A plan between two hosts, of a VM without disks.
 static json_t *plan_json(const char *from, const char *to)
 {
     static struct mv_plan p;
-    memset(&p, 0, sizeof p);
-    drv_uuid_new(p.move);
-    DRV_COPY(p.user, "alice@DROVER.TEST");
-    DRV_COPY(p.from, from);
-    DRV_COPY(p.to, to);
-    p.def = rig_vm("web");
-    DRV_COPY(p.from_home_store, "fs");
-    DRV_COPY(p.from_home, "web");
-    DRV_COPY(p.to_home_store, "fs");
-    DRV_COPY(p.to_home, "web");
-    DRV_COPY(p.arbiter_url, "smb://fs.drover.test/VM");
-    p.epoch = 4;
-    p.max_blackout_ms = 2000;
-    p.keep_source_s = -1;
-    p.encrypt = true;
+    rig_plan(&p, from, to);
     return mv_plan_to_json(&p);
 }
 

@@ -113,21 +113,10 @@ static int show(struct rig *r, struct ha_peer *channel, const char *permit, stru
 static json_t *plan_json(const struct ha_peer *channel, const char *uuid, const char *name)
 {
     static struct mv_plan p;
-    memset(&p, 0, sizeof p);
-    drv_uuid_new(p.move);
-    DRV_COPY(p.user, "alice@DROVER.TEST");
-    DRV_COPY(p.from, channel->id.host);
-    DRV_COPY(p.to, "hv1.drover.test");
+    rig_plan(&p, channel->id.host, "hv1.drover.test");
     p.def = rig_vm(name);
     DRV_COPY(p.def.uuid, uuid);
-    DRV_COPY(p.from_home_store, "fs");
-    DRV_COPY(p.from_home, "web");
-    DRV_COPY(p.to_home_store, "fs");
-    DRV_COPY(p.to_home, "web");
-    DRV_COPY(p.arbiter_url, "smb://fs.drover.test/VM");
-    p.epoch = 4;
-    p.max_blackout_ms = 2000;
-    p.keep_source_s = -1;
+    p.encrypt = false;
     return mv_plan_to_json(&p);
 }
 
