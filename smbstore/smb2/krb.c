@@ -135,7 +135,7 @@ static int renew(struct smb2_tickets *t, bool fresh, struct drv_err *err)
     if (!t->keytab || (young && !fresh))
         return 0;
     krb5_error_code rc = get_initial(t);
-    if (rc == 0 || (t->ccache && t->end > now))
+    if (rc == 0 || (!fresh && t->ccache && t->end > now))
         return 0;
     return krb5_failed(t, err, rc, NULL);
 }

@@ -21,8 +21,8 @@ void smb2_tickets_forget(struct smb2_tickets *t); // a server refused them: get 
 
 struct smb2_krb; // one authentication; one thread at a time
 
-// Authenticate to cifs/server. fresh: with tickets that last as long as the KDC gives them, if it
-// can be reached; else those at hand do.
+// Authenticate to cifs/server. fresh: with tickets that the KDC gives now, or not at all; else
+// those at hand do while more than half of their time is left, or no KDC answers.
 struct smb2_krb *smb2_krb_new(struct smb2_tickets *t, const char *server, bool fresh,
                               struct drv_err *err);
 void smb2_krb_free(struct smb2_krb *k); // NULL allowed

@@ -3,6 +3,11 @@
 // ticket on a worker thread, then TCP, NEGOTIATE, SESSION_SETUP (which tells the server to end our
 // predecessor's session, 3.3.5.5.3), TREE_CONNECT. Before the ticket ends, SESSION_SETUP again with
 // a new one on the same session; its keys stay (3.2.5.3.3).
+//
+// A server that cannot ask its domain controller may take minutes over a SESSION_SETUP, and Samba's
+// serves nothing else on that connection meanwhile: the guest would stand still for a renewal that
+// has hours of time. So a scout goes first: another connection logs on with the new ticket, and
+// only when the server let it in at once is the session itself renewed.
 #include "conn_int.h"
 
 #include <errno.h>
@@ -22,7 +27,9 @@ enum {
     CONNECT_MS = 10000,
     TCP_MS = 4000, // a cable that was cut comes back between two SYNs: try anew rather than wait
     SESSION_MS = 15000,
-    REAUTH_RETRY_MS = 20000,
+    SCOUT_MS = 5000,
+    REAUTH_RETRY_MS = 20000, // and longer while there is time:
+    REAUTH_TRIES_LEFT = 32,  // this part of what the ticket has left
     KEEPALIVE_IDLE_S = 5,
     KEEPALIVE_EVERY_S = 2,
     KEEPALIVE_TRIES = 3,
@@ -38,7 +45,8 @@ enum stage {
     LOGGING_ON,   //
     TREE,         //
     DONE,         // nothing under way
-    RE_PREPARING, // worker: new ticket
+    SCOUTING,     // another connection tries a new ticket
+    RE_PREPARING, // worker: the ticket that it got
     RE_LOGGING_ON,
 };
 
@@ -67,6 +75,7 @@ struct smb2_setup {
     size_t token_len;
     struct smb2_preauth preauth;
     struct smb2_request request;
+    struct smb2_conn *scout;
 };
 
 static void fail(struct smb2_conn *c, enum drv_code code, const char *what)
@@ -112,7 +121,7 @@ static void prepare(void *arg)
 
 static void prepared(void *arg);
 
-static int start_job(struct smb2_conn *c, bool first)
+static int start_job(struct smb2_conn *c, bool resolve_too)
 {
     struct job *j = drv_xcalloc(1, sizeof *j);
     j->conn = c;
@@ -120,8 +129,8 @@ static int start_job(struct smb2_conn *c, bool first)
     j->tickets = c->cfg.tickets;
     j->server = drv_xstrdup(c->cfg.server);
     j->port = drv_xasprintf("%u", c->cfg.port ? c->cfg.port : DEFAULT_PORT);
-    j->fresh = !first;
-    j->resolve = first;
+    j->fresh = c->cfg.fresh_ticket;
+    j->resolve = resolve_too;
     if (drv_work(c->loop, prepare, prepared, j) < 0) {
         job_free(j);
         return -1;
@@ -270,6 +279,15 @@ static int make_keys(struct smb2_conn *c, struct drv_err *err)
     return c->signer && (c->cfg.no_encryption || c->open) ? 0 : -1;
 }
 
+static void renew_later(struct smb2_conn *c, const struct drv_err *err)
+{
+    int64_t now = drv_now_ms(), wait_ms = (c->ticket_end_ms - now) / REAUTH_TRIES_LEFT;
+    c->setup->stage = DONE;
+    c->reauth_ms = now + (wait_ms > REAUTH_RETRY_MS ? wait_ms : REAUTH_RETRY_MS);
+    drv_log(LOG_WARNING, "smb2.session.not_renewed", F_STR("server", c->cfg.server),
+            F_INT("ticket_s", (c->ticket_end_ms - now) / 1000), F_STR("error", err->msg));
+}
+
 static void note_lifetime(struct smb2_conn *c)
 {
     int64_t life_ms = smb2_krb_lifetime_s(c->setup->krb) * 1000;
@@ -349,11 +367,10 @@ static void logon(struct smb2_conn *c, const uint8_t *msg, size_t len, const str
     int rc = logon_answer(c, msg, len, h, &err);
     if (rc == 0 && h->status == SMB2_S_MORE_PROCESSING) {
         send_session_setup(c, stage);
-    } else if (stage ==
-               RE_LOGGING_ON) { // the session lasts until its ticket ends, whatever this said
+    } else if (stage == RE_LOGGING_ON) {
         s->stage = DONE;
-        if (rc < 0)
-            c->reauth_ms = drv_now_ms() + REAUTH_RETRY_MS;
+        if (rc < 0) // the session lasts until its ticket ends, whatever this said
+            renew_later(c, &err);
     } else if (rc < 0) {
         smb2_protocol_error(c, &err);
     } else {
@@ -411,6 +428,7 @@ void smb2_setup_answer(struct smb2_conn *c, const uint8_t *msg, size_t len,
     case PREPARING:
     case TCP:
     case DONE:
+    case SCOUTING:
     case RE_PREPARING:
         break;
     }
@@ -509,12 +527,10 @@ static void prepared(void *arg)
     job_free(j);
     smb2_enter(c);
     if (s->stage == RE_PREPARING) {
-        if (err.code) {
-            s->stage = DONE;
-            c->reauth_ms = drv_now_ms() + REAUTH_RETRY_MS;
-        } else {
+        if (err.code)
+            renew_later(c, &err);
+        else
             send_session_setup(c, RE_LOGGING_ON);
-        }
     } else if (err.code) {
         smb2_die(c, &err);
     } else {
@@ -525,6 +541,36 @@ static void prepared(void *arg)
         connect_next(c);
     }
     smb2_leave(c);
+}
+
+// --- renewal ---
+
+static void scouted(void *arg, struct smb2_conn *scout, const struct drv_err *err)
+{
+    struct smb2_conn *c = arg;
+    struct drv_err busy = DRV_ERR_INIT;
+    c->setup->scout = NULL;
+    if (c->state != SMB2_READY) {
+        c->setup->stage = DONE;
+    } else if (!scout) {
+        renew_later(c, err);
+    } else {
+        c->setup->stage = RE_PREPARING;
+        if (start_job(c, false) < 0) {
+            drv_err(&busy, DRV_EBUSY, "no worker thread is free");
+            renew_later(c, &busy);
+        }
+    }
+    smb2_free(scout);
+}
+
+static void begin_renewal(struct smb2_conn *c)
+{
+    struct smb2_config cfg = c->cfg;
+    cfg.fresh_ticket = true;
+    cfg.session_ms = SCOUT_MS;
+    c->setup->stage = SCOUTING;
+    c->setup->scout = smb2_connect(c->loop, &cfg, NULL, scouted, NULL, c);
 }
 
 // --- life ---
@@ -543,6 +589,7 @@ void smb2_setup_free(struct smb2_conn *c)
     struct smb2_setup *s = c->setup;
     if (!s)
         return;
+    smb2_free(s->scout);
     if (s->job)
         s->job->conn = NULL;
     if (s->connecting)
@@ -573,11 +620,6 @@ void smb2_setup_watch(struct smb2_conn *c)
                                        : "it did not answer in time");
         return;
     }
-    if (s->stage == DONE && c->reauth_ms && now >= c->reauth_ms) {
-        s->stage = RE_PREPARING;
-        if (start_job(c, false) < 0) {
-            s->stage = DONE;
-            c->reauth_ms = now + REAUTH_RETRY_MS;
-        }
-    }
+    if (s->stage == DONE && c->reauth_ms && now >= c->reauth_ms)
+        begin_renewal(c);
 }

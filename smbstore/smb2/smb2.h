@@ -32,6 +32,7 @@ struct smb2_config {
     unsigned port;      // 0 = 445
     const char *share;
     struct smb2_tickets *tickets; // who we are; borrowed, outlives the connection
+    bool fresh_ticket;            // one got now, or none; else the one at hand while it is young
     bool no_encryption;           // sign only: benches
     int session_ms; // limit for SESSION_SETUP: a stuck predecessor holds it up for ever
 };
