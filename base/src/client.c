@@ -30,6 +30,7 @@ struct drv_client {
     uint8_t *token;      // last raw frame, owned
     size_t token_len;
     char server[256];
+    json_t *capabilities; // of the greeting; NULL = it had none
     json_int_t next_id;
     json_int_t waiting_id; // id of the call that waits, 0 = none
     json_t *reply;
@@ -60,6 +61,7 @@ void drv_client_free(struct drv_client *c)
     if (c->fd >= 0)
         close(c->fd);
     drv_gss_free(c->gss);
+    json_decref(c->capabilities);
     drv_frames_done(&c->in);
     free(c->out);
     free(c->token);
@@ -288,6 +290,7 @@ static int take_greeting(struct drv_client *c, int64_t deadline, struct drv_err 
         return drv_err_hint(err, "install the same drover release on both");
     }
     DRV_COPY(c->server, host);
+    c->capabilities = json_incref(json_object_get(m, "capabilities"));
     c->raw = false;
     return 0;
 }
@@ -505,4 +508,9 @@ struct drv_gss *drv_client_gss(const struct drv_client *c)
 const char *drv_client_server(const struct drv_client *c)
 {
     return c->server;
+}
+
+const json_t *drv_client_capabilities(const struct drv_client *c)
+{
+    return c->capabilities;
 }

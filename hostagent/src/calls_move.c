@@ -10,7 +10,7 @@
 #include "request.h"
 #include "tables.h"
 
-enum { ATTACH_POLL_MS = 100 };
+enum { ATTACH_POLL_MS = 100, WAIT_MAX_S = 86400 };
 
 // May the caller move this VM from here? Fills the decision's text.
 static int authorise(struct ha_ctx *ctx, const struct ha_move_request *rq, enum az_action action,
@@ -333,10 +333,14 @@ static json_t *move_cancel(struct ha_ctx *ctx, const json_t *args, struct drv_er
 static json_t *move_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     const char *id;
-    json_int_t blackout = 0, bandwidth = 0;
-    if (ha_args(args, err, "{s:s, s?I, s?I}", "move", &id, "max_blackout_ms", &blackout,
-                "bandwidth_bps", &bandwidth) < 0)
+    json_int_t blackout = 0, bandwidth = 0, wait_s = 0;
+    if (ha_args(args, err, "{s:s, s?I, s?I, s?I}", "move", &id, "max_blackout_ms", &blackout,
+                "bandwidth_bps", &bandwidth, "wait_s", &wait_s) < 0)
         return NULL;
+    if (wait_s < 0 || wait_s > WAIT_MAX_S) {
+        drv_err(err, DRV_EINVAL, "wait_s is 1 to %d", WAIT_MAX_S);
+        return NULL;
+    }
     if ((blackout && (blackout < 50 || blackout > 600000)) || bandwidth < 0) {
         drv_err(err, DRV_EINVAL, "max_blackout_ms is 50 to 600000, bandwidth_bps at least 0");
         return NULL;
@@ -344,7 +348,10 @@ static json_t *move_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *
     struct ha_move *m = source_move(ctx->ha, id, err);
     if (!m)
         return NULL;
-    mv_job_set_limits(m->job, (uint32_t)blackout, (uint64_t)bandwidth);
+    if (blackout || bandwidth)
+        mv_job_set_limits(m->job, (uint32_t)blackout, (uint64_t)bandwidth);
+    if (wait_s)
+        mv_job_wait(m->job, (uint32_t)wait_s);
     ha_move_put(m);
     ha_audit(ctx, "move.set", id, true, "", id);
     return json_object();

@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 
 #include "drover/log.h"
+#include "drover/mover.h"
 #include "drover/util.h"
 #include "drover/wire.h"
 
@@ -278,8 +279,9 @@ void ha_session_opened(struct ha_session *s)
 
 static int send_greeting(struct ha_session *s, struct drv_err *err)
 {
-    DRV_AUTO_JSON json_t *m = json_pack("{s:i, s:s, s:s}", "drover", DRV_WIRE_VERSION, "version",
-                                        DROVER_VERSION, "host", s->server->fqdn);
+    DRV_AUTO_JSON json_t *m =
+        json_pack("{s:i, s:s, s:s, s:o}", "drover", DRV_WIRE_VERSION, "version", DROVER_VERSION,
+                  "host", s->server->fqdn, "capabilities", mv_capabilities());
     return ha_session_send(s, m, err);
 }
 

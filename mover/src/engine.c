@@ -23,7 +23,7 @@
 static const struct mv_phase *const table[] = {
     &mv_phase_check,  &mv_phase_reserve, &mv_phase_prepare, &mv_phase_copy,  &mv_phase_memory,
     &mv_phase_switch, &mv_phase_take,    &mv_phase_verify,  &mv_phase_finish};
-enum { ROWS = DRV_ARRAY_LEN(table) };
+enum { ROWS = DRV_ARRAY_LEN(table), DECIDE_S = 30 };
 
 static const char *const result_names[] = {
     [MV_DONE] = "done",
@@ -58,6 +58,8 @@ struct mv_job *mv_job_new(const struct mv_plan *plan, const struct mv_ports *por
     atomic_init(&job->taken, false);
     atomic_init(&job->max_blackout_ms, plan->max_blackout_ms);
     atomic_init(&job->bandwidth_bps, plan->bandwidth_bps);
+    atomic_init(&job->wait_s, DECIDE_S);
+    atomic_init(&job->decisions, 0);
     job->t.begun = mv_now_us(job);
     job->progress.phases = ROWS;
     job->progress.phase = table[0]->name;
@@ -94,6 +96,13 @@ void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms, uint64_t ba
         atomic_store(&job->max_blackout_ms, max_blackout_ms);
     if (bandwidth_bps)
         atomic_store(&job->bandwidth_bps, bandwidth_bps);
+    atomic_fetch_add(&job->decisions, 1);
+}
+
+void mv_job_wait(struct mv_job *job, uint32_t wait_s)
+{
+    atomic_store(&job->wait_s, wait_s);
+    atomic_fetch_add(&job->decisions, 1);
 }
 
 int mv_check_cancel(struct mv_job *job, struct drv_err *err)

@@ -26,6 +26,8 @@ struct mv_job {
     _Atomic(enum mv_fate) fate;
     _Atomic uint32_t max_blackout_ms;
     _Atomic uint64_t bandwidth_bps;
+    _Atomic uint32_t wait_s;
+    atomic_uint decisions; // how often a person changed one of the three
     // Job thread only.
     struct mv_endpoints endpoints; // from prepare on
     struct mv_progress progress;
@@ -63,6 +65,8 @@ extern const struct mv_phase mv_phase_check, mv_phase_reserve, mv_phase_prepare,
 // -1 DRV_ECANCELLED when a person asked to cancel.
 int mv_check_cancel(struct mv_job *job, struct drv_err *err);
 bool mv_committed(const struct mv_job *job);
+// choices.c: what can be done now about a move that does not converge, as in a progress event.
+json_t *mv_choices(const struct mv_job *job);
 bool mv_between_hosts(const struct mv_job *job); // as opposed to a storage move
 void mv_publish(struct mv_job *job);
 int64_t mv_now_us(const struct mv_job *job);

@@ -40,15 +40,19 @@ json_t *mv_progress_to_json(const struct mv_job *job, const struct mv_progress *
         "transferred_bytes", (json_int_t)m->transferred_bytes, "rate_bps", (json_int_t)m->rate_bps,
         "dirty_rate_bps", (json_int_t)m->dirty_rate_bps, "expected_blackout_ms",
         (json_int_t)m->expected_downtime_ms);
+    json_t *stuck = NULL;
+    if (p->stuck)
+        stuck = json_pack("{s:I, s:o}", "gives_up_ms", (json_int_t)p->gives_up_ms, "choices",
+                          mv_choices(job));
     return json_pack(
         "{s:i, s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:i, s:i, s:s, s:b, s:o, s:o, s:o, s:I, "
-        "s:I}",
+        "s:I, s:o*}",
         "schema", 1, "event", "move", "kind", kind(job), "move", job->plan.move, "vm",
         job->plan.def.name, "from", job->plan.from, "to", job->plan.to, "phase", p->phase,
         "phase_no", (int)p->phase_no, "phases", (int)p->phases, "state",
         p->cancelling ? "cancelling" : "running", "can_cancel", !p->committed, "waiting",
         text(p->waiting), "disks", disks, "memory", memory, "max_blackout_ms",
-        (json_int_t)job->max_blackout_ms, "elapsed_ms", (json_int_t)p->elapsed_ms);
+        (json_int_t)job->max_blackout_ms, "elapsed_ms", (json_int_t)p->elapsed_ms, "stuck", stuck);
 }
 
 static double ms_between(int64_t from_us, int64_t to_us)

@@ -58,5 +58,7 @@ bool drv_client_sending(const struct drv_client *c); // poll() for POLLOUT, too
 int drv_client_fd(const struct drv_client *c);              // for poll()
 struct drv_gss *drv_client_gss(const struct drv_client *c); // NULL on a unix socket
 const char *drv_client_server(const struct drv_client *c);  // FQDN told in the greeting
+// The greeting's list of names, told in clear; NULL when there is none. Borrowed.
+const json_t *drv_client_capabilities(const struct drv_client *c);
 
 #endif

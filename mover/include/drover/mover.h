@@ -25,8 +25,10 @@ struct mv_progress {
     const char *phase; // name of the table's row
     unsigned phase_no, phases;
     bool cancelling;
-    bool committed;    // cancel is no longer possible
-    char waiting[256]; // why the move can neither go on nor back just now, "" = it does
+    bool committed;      // cancel is no longer possible
+    char waiting[256];   // why the move can neither go on nor back just now, "" = it does
+    bool stuck;          // memory does not converge; the guest runs on meanwhile
+    int64_t gives_up_ms; // while stuck: until the move is given up
     struct mv_disk_progress disks[SS_MAX_DISKS];
     unsigned n_disks;
     struct mv_migration memory;
@@ -59,6 +61,11 @@ enum mv_result mv_job_recover(struct mv_job *job, bool released, struct drv_err 
 int mv_job_cancel(struct mv_job *job, struct drv_err *err);
 void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms,
                        uint64_t bandwidth_bps); // 0 = keep
+// From any thread: how long a move goes on that does not converge, counted from now or from when it
+// begins not to. 30 s unless somebody says otherwise.
+void mv_job_wait(struct mv_job *job, uint32_t wait_s);
+// The names of what can be done about such a move, for the greeting: ["move.wait",…].
+json_t *mv_capabilities(void);
 
 // Destination: run one step of a phase; called for peer.enter. args borrowed; NULL + err on
 // failure, DRV_ESTATE when the phase is not due. One call at a time (with undo and abandon).

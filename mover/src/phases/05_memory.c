@@ -3,9 +3,11 @@
 // limit.
 //
 // Convergence: when the remaining memory has not shrunk for three passes, the limit given to QEMU
-// is raised once to what the move allows, if QEMU expects to keep it; otherwise the move is
-// cancelled and says at which rates. The hand-over itself (record, stores, device state) needs its
-// part of the blackout too, so QEMU is given only a share of it.
+// is raised once to what the move allows, if QEMU expects to keep it. Otherwise the move is stuck:
+// progress says so and what can be done (choices.c), and the guest runs on. It goes on as soon as
+// the guest writes less or a person has allowed more; with neither it is given up after a while
+// and says at which rates. The hand-over itself (record, stores, device state) needs its part of
+// the blackout too, so QEMU is given only a share of it.
 #include "../mover_int.h"
 
 enum {
@@ -16,12 +18,15 @@ enum {
 };
 
 struct watch {
-    uint32_t blackout_ms; // the move's limit when the others were set
-    unsigned limit_ms;    // downtime-limit that QEMU has
+    uint32_t first_blackout_ms; // the move's limit at the start
+    uint32_t blackout_ms;       // and when the others were set
+    unsigned limit_ms;          // downtime-limit that QEMU has
     uint64_t bandwidth_bps;
     uint64_t pass;           // last pass looked at
     uint64_t smallest_bytes; // least remaining at the end of any pass
     unsigned stuck;          // passes without a new smallest
+    int64_t since_us;        // stuck for good, or the last decision about it; 0 = is not
+    unsigned decisions;      // that were seen
     uint64_t last_bytes;
     int64_t last_change_us;
 };
@@ -49,6 +54,26 @@ static int not_converging(const struct mv_job *job, const struct mv_migration *m
                              "move when the guest writes less");
 }
 
+// Stuck. The limit to give QEMU now, 0 = give up.
+static unsigned decide(struct mv_job *job, struct watch *w, const struct mv_migration *m)
+{
+    unsigned allowed = allowed_limit_ms(job);
+    struct mv_progress *p = &job->progress;
+    bool fits = m->expected_downtime_ms >= 0 && m->expected_downtime_ms <= allowed;
+    // What a person allowed is given to QEMU whatever it expects: its guess may be a bad one, and
+    // it pauses the guest for no longer.
+    if (w->limit_ms < allowed && (fits || job->max_blackout_ms > w->first_blackout_ms)) {
+        w->stuck = 0;
+        return allowed;
+    }
+    if (!w->since_us)
+        w->since_us = mv_now_us(job);
+    int64_t left_us = w->since_us + job->wait_s * 1000000LL - mv_now_us(job);
+    p->stuck = true;
+    p->gives_up_ms = left_us > 0 ? left_us / 1000 : 0;
+    return left_us > 0 ? w->limit_ms : 0;
+}
+
 // Called at each poll of an active migration. -1: give up.
 static int steer(struct mv_job *job, struct watch *w, const struct mv_migration *m,
                  struct drv_err *err)
@@ -71,14 +96,14 @@ static int steer(struct mv_job *job, struct watch *w, const struct mv_migration 
             w->smallest_bytes = m->remaining_bytes;
         w->pass = m->passes;
     }
-    if (w->stuck >= STUCK_PASSES) {
-        unsigned allowed = allowed_limit_ms(job);
-        if (m->expected_downtime_ms < 0 || m->expected_downtime_ms > allowed ||
-            w->limit_ms >= allowed)
-            return not_converging(job, m, err);
-        want_ms = allowed;
-        w->stuck = 0;
-    }
+    job->progress.stuck = false;
+    if (w->decisions != job->decisions && w->since_us)
+        w->since_us = mv_now_us(job);
+    w->decisions = job->decisions;
+    if (w->stuck < STUCK_PASSES)
+        w->since_us = 0;
+    else if ((want_ms = decide(job, w, m)) == 0)
+        return not_converging(job, m, err);
     if (want_ms == w->limit_ms && w->bandwidth_bps == job->bandwidth_bps)
         return 0;
     w->limit_ms = want_ms;
@@ -143,7 +168,8 @@ static int src_start(struct mv_job *job, struct drv_err *err)
 
     // Rule 9: from here to the release an outage of the store must not last longer than the
     // blackout.
-    struct watch w = {.blackout_ms = job->max_blackout_ms,
+    struct watch w = {.first_blackout_ms = job->max_blackout_ms,
+                      .blackout_ms = job->max_blackout_ms,
                       .limit_ms = first_limit_ms(job),
                       .bandwidth_bps = job->bandwidth_bps,
                       .last_change_us = mv_now_us(job)};
@@ -152,7 +178,9 @@ static int src_start(struct mv_job *job, struct drv_err *err)
     if (job->ports->qemu->migrate_start(job->ctx, &job->endpoints, w.limit_ms, w.bandwidth_bps,
                                         err) < 0)
         return -1;
-    return wait_pause(job, &w, err);
+    int rc = wait_pause(job, &w, err);
+    job->progress.stuck = false;
+    return rc;
 }
 
 static int src_undo(struct mv_job *job, struct drv_err *err)

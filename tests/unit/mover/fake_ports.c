@@ -494,6 +494,8 @@ static void progress(void *ctx, const struct mv_progress *p)
     static unsigned n;
     if (p->waiting[0])
         DRV_COPY(s->f->waiting, p->waiting);
+    s->f->stuck = p->stuck;
+    s->f->stuck_seen |= p->stuck;
     if (n++ % 16 != 0) // encoding is most of these tests' time
         return;
     json_t *j = mv_progress_to_json(s->job, p);

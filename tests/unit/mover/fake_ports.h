@@ -61,6 +61,7 @@ struct fake {
     unsigned polls; // since migrate_start or migrate_continue
     unsigned mirrors, mirrors_ready, mirror_polls;
     int patience_ms;
+    bool stuck, stuck_seen; // of progress: last, ever
     int64_t stopped_us;
     bool dst_loaded;
     bool committed; // the destination's epoch write is on disk

@@ -9,7 +9,7 @@
 
 #include "fake_ports.h"
 
-enum { MIB = 1 << 20 };
+enum { MIB = 1 << 20, DECIDE_POLLS = 300 /* 30 s, the time to decide */ };
 
 // What the scripted migration does at each poll; one pass per poll.
 static struct {
@@ -114,7 +114,7 @@ static void still_stuck_at_the_raised_limit_gives_up_and_says_the_rates(void **s
     struct fake *f = scene("256 50", 400);
     run(f, MV_FAILED);
     assert_int_equal(f->limits_set, 1);
-    assert_int_equal(f->polls, 2 + 3 + 3);
+    assert_int_equal(f->polls, 2 + 3 + 3 + DECIDE_POLLS);
     assert_non_null(strstr(f->err.msg, "writes 130.0 MiB/s"));
     assert_non_null(strstr(f->err.msg, "carries 100.0 MiB/s"));
     assert_non_null(strstr(f->err.msg, "400 ms, allowed 1000 ms"));
@@ -130,7 +130,7 @@ static void a_blackout_that_would_not_fit_gives_up_without_raising(void **state)
         struct fake *f = scene("256 50", expected[i]);
         run(f, MV_FAILED);
         assert_int_equal(f->limits_set, 0);
-        assert_int_equal(f->polls, 2 + 3);
+        assert_int_equal(f->polls, 2 + 3 + DECIDE_POLLS);
         fake_free(f);
     }
 }
@@ -197,6 +197,94 @@ static void a_longer_blackout_allowed_under_way_is_used_when_stuck_again(void **
     run(f, MV_DONE);
     assert_int_equal(f->limits_set, 2); // 500, then 2000
     assert_int_equal(f->patience_ms, 4000);
+    fake_free(f);
+}
+
+// --- stuck: what a person can do ---
+
+// What the latest event says; the scene's plan is not looked at otherwise.
+static json_t *event(struct fake *f)
+{
+    struct mv_progress p = {.phase = "memory", .stuck = true, .gives_up_ms = 5};
+    return mv_progress_to_json(f->side[SRC].job, &p);
+}
+
+static json_t *choice(const json_t *e, const char *name)
+{
+    size_t i;
+    json_t *c;
+    json_array_foreach(json_object_get(json_object_get(e, "stuck"), "choices"), i, c)
+    {
+        if (!strcmp(json_string_value(json_object_get(c, "name")), name))
+            return json_incref(c);
+    }
+    return NULL;
+}
+
+static void allow_what_is_offered(struct fake *f, const char *name)
+{
+    if (strcmp(name, "src.migrate_poll") != 0 || f->polls != 20)
+        return;
+    DRV_AUTO_JSON json_t *e = event(f), *c = choice(e, "move.longer_pause");
+    assert_non_null(c);
+    json_t *ms = json_object_get(json_object_get(c, "args"), "max_blackout_ms");
+    assert_int_equal(json_integer_value(ms), 2500); // fits twice what QEMU expects
+    mv_job_set_limits(f->side[SRC].job, (uint32_t)json_integer_value(ms), 0);
+}
+
+static void the_longer_pause_that_is_offered_when_stuck_lets_it_end(void **state)
+{
+    (void)state;
+    struct fake *f = scene("256 50", 1100);
+    f->on_call = allow_what_is_offered;
+    script.pause_at_ms = 1250;
+    run(f, MV_DONE);
+    fake_free(f);
+}
+
+static void a_guest_that_writes_less_ends_the_state(void **state)
+{
+    (void)state;
+    struct fake *f = scene("256 50 50 50 50 50 50 50 50 50 50 50 50 40", 900);
+    script.pause_at_poll = 20;
+    run(f, MV_DONE);
+    assert_true(f->stuck_seen);
+    assert_false(f->stuck);
+    fake_free(f);
+}
+
+static void wait_when_stuck(struct fake *f, const char *name)
+{
+    if (strcmp(name, "src.migrate_poll") == 0 && f->polls == 100)
+        mv_job_wait(f->side[SRC].job, 60);
+}
+
+static void waiting_counts_from_the_decision(void **state)
+{
+    (void)state;
+    struct fake *f = scene("256 50", 900);
+    f->on_call = wait_when_stuck;
+    run(f, MV_FAILED);
+    assert_in_range(f->polls, 100 + 600, 100 + 602);
+    fake_free(f);
+}
+
+static void what_cannot_be_done_is_not_offered(void **state)
+{
+    (void)state;
+    struct fake *f = scene("256 50", 900);
+    script.pause_at_poll = 3;
+    run(f, MV_DONE);
+    DRV_AUTO_JSON json_t *e = event(f), *wait = choice(e, "move.wait"),
+                         *faster = choice(e, "move.more_bandwidth");
+    assert_non_null(wait);
+    assert_null(faster); // there is no cap
+    mv_job_set_limits(f->side[SRC].job, 600000, 1 << 20);
+    DRV_AUTO_JSON json_t *e2 = event(f), *longer = choice(e2, "move.longer_pause"),
+                         *faster2 = choice(e2, "move.more_bandwidth"), *names = mv_capabilities();
+    assert_null(longer); // it is the longest there is
+    assert_non_null(faster2);
+    assert_int_equal(json_array_size(names), 4);
     fake_free(f);
 }
 
@@ -357,6 +445,10 @@ int main(void)
         cmocka_unit_test(no_byte_for_15_s_is_a_stall),
         cmocka_unit_test(limits_changed_under_way_reach_qemu_and_the_stores),
         cmocka_unit_test(a_longer_blackout_allowed_under_way_is_used_when_stuck_again),
+        cmocka_unit_test(the_longer_pause_that_is_offered_when_stuck_lets_it_end),
+        cmocka_unit_test(a_guest_that_writes_less_ends_the_state),
+        cmocka_unit_test(waiting_counts_from_the_decision),
+        cmocka_unit_test(what_cannot_be_done_is_not_offered),
         cmocka_unit_test(a_cancel_ends_copy_and_memory_at_the_next_poll),
         cmocka_unit_test(a_migration_that_ends_by_itself_is_undone),
         cmocka_unit_test(a_mirror_that_breaks_is_found_before_the_guest_is_paused),
