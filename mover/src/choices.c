@@ -25,8 +25,8 @@ static json_t *longer_pause(const struct mv_job *job, char *help, size_t size)
         want = BLACKOUT_MAX_MS;
     if (want <= limit)
         return NULL;
-    snprintf(help, size, "The guest may stand still for up to %s instead of %s.",
-             drv_fmt_ms((double)want).s, drv_fmt_ms((double)limit).s);
+    snprintf(help, size, "The pause may take up to %s instead of %s.", drv_fmt_ms((double)want).s,
+             drv_fmt_ms((double)limit).s);
     return json_pack("{s:I}", "max_blackout_ms", (json_int_t)want);
 }
 
@@ -35,7 +35,7 @@ static json_t *more_bandwidth(const struct mv_job *job, char *help, size_t size)
     uint64_t cap_bps = job->bandwidth_bps;
     if (!cap_bps || cap_bps > INT64_MAX / 4)
         return NULL; // it takes what the link carries
-    snprintf(help, size, "The move may take %s/s of the link instead of %s/s.",
+    snprintf(help, size, "It may take %s/s of the link instead of %s/s.",
              drv_fmt_bytes((int64_t)cap_bps * 2).s, drv_fmt_bytes((int64_t)cap_bps).s);
     return json_pack("{s:I}", "bandwidth_bps", (json_int_t)cap_bps * 2);
 }
@@ -43,15 +43,14 @@ static json_t *more_bandwidth(const struct mv_job *job, char *help, size_t size)
 static json_t *wait_on(const struct mv_job *job, char *help, size_t size)
 {
     (void)job;
-    snprintf(help, size, "Go on for %d more minutes: it fits as soon as the guest writes less.",
-             WAIT_S / 60);
+    snprintf(help, size, "%d more minutes: it ends once the guest writes less.", WAIT_S / 60);
     return json_pack("{s:i}", "wait_s", WAIT_S);
 }
 
 static json_t *cancel(const struct mv_job *job, char *help, size_t size)
 {
-    snprintf(help, size, "The VM stays where it is, on %.200s; what was copied is deleted.",
-             job->plan.from);
+    (void)job;
+    snprintf(help, size, "The VM stays where it is; what was copied is deleted.");
     return json_object();
 }
 

@@ -36,6 +36,12 @@ const struct tui_key tui_keys[] = {
      "Next",
      ON(TUI_MOVE),
      "choose the line with the focus and go on"},
+    {TUI_ENTER,
+     {'\r', '\n'},
+     "Enter",
+     "Do it",
+     ON(TUI_PROGRESS),
+     "do what the line with the focus says, when the move does not converge"},
     {TUI_CHOOSE,
      {' '},
      "Space",
@@ -62,12 +68,6 @@ const struct tui_key tui_keys[] = {
      "Cancel move",
      ON(TUI_PROGRESS) | ON(TUI_JOBS),
      "cancel the move; asks first"},
-    {TUI_LONGER,
-     {'p'},
-     "p",
-     "Longer pause",
-     ON(TUI_PROGRESS),
-     "double the longest pause that the move may cause"},
     {TUI_REFRESH, {TUI_K_F5, 'r'}, "r", "Re-check", ON(TUI_MOVE) | ON(TUI_DOCTOR), "ask again now"},
     {TUI_REFRESH,
      {TUI_K_F5, 'r'},
@@ -127,8 +127,8 @@ static bool offered(const struct tui *t, const struct tui_key *k)
         return false;
     if (panel == TUI_PROGRESS && k->cmd == TUI_CANCEL_CMD)
         return t->progress.can_cancel && t->progress.cancel == TUI_CANCEL_NO;
-    if (panel == TUI_PROGRESS && k->cmd == TUI_LONGER)
-        return tui_progress_stuck(&t->progress);
+    if (panel == TUI_PROGRESS && k->cmd == TUI_ENTER)
+        return t->progress.stuck != NULL;
     return true;
 }
 

@@ -58,7 +58,7 @@ static enum kind kind_of(const struct tui_ask *a)
     case TUI_WANT_VMS:
     case TUI_WANT_JOBS:
     case TUI_WANT_CANCEL:
-    case TUI_WANT_LIMIT:
+    case TUI_WANT_CHOICE:
         return ROUND;
     default:
         return SLOW;
@@ -212,14 +212,19 @@ static void hear(void *arg)
     free(s);
 }
 
+// Worker. message is stolen.
+static void say(struct follow *f, json_t *message)
+{
+    struct said *s = drv_xcalloc(1, sizeof *s);
+    s->follow = f;
+    s->message = message;
+    drv_loop_post(f->links->loop, hear, s);
+}
+
 // Worker, within the call. A copy of its own: the client lets go of the event on this thread.
 static void on_event(const json_t *event, void *arg)
 {
-    struct follow *f = arg;
-    struct said *s = drv_xcalloc(1, sizeof *s);
-    s->follow = f;
-    s->message = json_deep_copy(event);
-    drv_loop_post(f->links->loop, hear, s);
+    say(arg, json_deep_copy(event));
 }
 
 static void follow_work(void *arg)
@@ -232,6 +237,8 @@ static void follow_work(void *arg)
     atomic_store(&f->fd, drv_client_fd(f->client));
     if (atomic_load(&f->stop))
         return;
+    json_t *can = json_deep_copy(drv_client_capabilities(f->client));
+    say(f, json_pack("{s:s, s:o?}", "event", "greeting", "capabilities", can));
     drv_client_on_event(f->client, on_event, f);
     f->result =
         drv_client_call(f->client, "move.attach", json_pack("{s:s}", "move", f->move), 0, &f->err);

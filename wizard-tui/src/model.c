@@ -96,7 +96,7 @@ static const struct {
     [TUI_WANT_VMS] = {"vm.list", CALL_MS},        [TUI_WANT_STORES] = {"store.list", LONG_MS},
     [TUI_WANT_JOBS] = {"move.list", CALL_MS},     [TUI_WANT_VM] = {"vm.show", LONG_MS},
     [TUI_WANT_CHECK] = {"move.check", LONG_MS},   [TUI_WANT_START] = {"move.start", LONG_MS},
-    [TUI_WANT_CANCEL] = {"move.cancel", CALL_MS}, [TUI_WANT_LIMIT] = {"move.set", CALL_MS},
+    [TUI_WANT_CANCEL] = {"move.cancel", CALL_MS}, [TUI_WANT_CHOICE] = {"move.set", CALL_MS},
     [TUI_WANT_SET] = {"host.set", LONG_MS},       [TUI_WANT_DOCTOR] = {"doctor.host", LONG_MS},
 };
 
@@ -108,23 +108,30 @@ const char *tui_way(const struct tui *t, const char *fqdn)
     return fqdn;
 }
 
-unsigned tui_ask(struct tui *t, const char *host, enum tui_want want, json_t *args)
+unsigned tui_ask_call(struct tui *t, const char *host, enum tui_want want, const char *call,
+                      json_t *args)
 {
     struct tui_ask *a = drv_xcalloc(1, sizeof *a);
     DRV_COPY(a->host, tui_way(t, host));
     a->want = want;
     a->ticket = ++t->tickets;
-    a->call = questions[want].call;
+    DRV_COPY(a->call, call);
     a->timeout_ms = questions[want].timeout_ms;
     a->args = args;
-    if (t->plan.what == TUI_WHAT_STORAGE && want == TUI_WANT_CHECK)
-        a->call = "move.storage_check";
-    if (t->plan.what == TUI_WHAT_STORAGE && want == TUI_WANT_START)
-        a->call = "move.storage";
     a->permit = t->plan.by_permit && (want == TUI_WANT_CHECK || want == TUI_WANT_START);
     unsigned ticket = a->ticket;
     t->port.ask(t->port.arg, a);
     return ticket;
+}
+
+unsigned tui_ask(struct tui *t, const char *host, enum tui_want want, json_t *args)
+{
+    const char *call = questions[want].call;
+    if (t->plan.what == TUI_WHAT_STORAGE && want == TUI_WANT_CHECK)
+        call = "move.storage_check";
+    if (t->plan.what == TUI_WHAT_STORAGE && want == TUI_WANT_START)
+        call = "move.storage";
+    return tui_ask_call(t, host, want, call, args);
 }
 
 static struct tui_host *host_of(struct tui *t, const char *fqdn)
@@ -308,7 +315,7 @@ static void take(struct tui *t, struct tui_host *h, const struct tui_ask *a)
     case TUI_WANT_CANCEL:
         take_cancel(t, a);
         break;
-    case TUI_WANT_LIMIT:
+    case TUI_WANT_CHOICE:
     case TUI_WANT_SET:
         take_set(t, h, a);
         break;

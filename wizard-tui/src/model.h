@@ -59,7 +59,7 @@ enum tui_want {
     TUI_WANT_CHECK,
     TUI_WANT_START,
     TUI_WANT_CANCEL,
-    TUI_WANT_LIMIT,
+    TUI_WANT_CHOICE,
     TUI_WANT_SET,
     TUI_WANT_DOCTOR,
     TUI_WANT_MAX_,
@@ -68,7 +68,7 @@ struct tui_ask {
     char host[256]; // "" = the local agent
     enum tui_want want;
     unsigned ticket; // a late answer to a question that nobody waits for any more only frees
-    const char *call;
+    char call[64];
     json_t *args;
     bool permit; // add one of the destination to args
     int timeout_ms;
@@ -78,7 +78,8 @@ struct tui_ask {
 struct tui_port {
     // Put the question; tui_answer(t, ask) follows once, from the loop.
     void (*ask)(void *arg, struct tui_ask *ask);
-    // Follow a move (move.attach): tui_followed() for each event, the result, or the loss of it.
+    // Follow a move (move.attach): tui_followed() for {event:"greeting",capabilities}, each event,
+    // the result, or the loss of it.
     void (*follow)(void *arg, const char *host, const char *move);
     void (*unfollow)(void *arg);
     void *arg;
@@ -168,15 +169,17 @@ struct tui_progress {
     int64_t rates[TUI_SAMPLES], dirty[TUI_SAMPLES]; // one a second, oldest first
     unsigned n_samples;
     int64_t sample_due_ms;
-    unsigned slow_passes; // in which the guest wrote at least what the link carried
-    int64_t slow_pass;
-    json_t *result; // NULL while it goes on
+    json_t *capabilities; // of the agent that we follow, NULL = none told
+    json_t *stuck;        // as the last event had it; NULL = the move gets on
+    json_t *result;       // NULL while it goes on
 };
 void tui_progress_begin(struct tui *t, const char *host, const char *move);
 void tui_progress_event(struct tui_progress *p, const json_t *event);
 // "about 20 s to 40 s", or why nothing can be said.
 void tui_progress_eta(const struct tui_progress *p, char *ret, size_t size);
-bool tui_progress_stuck(const struct tui_progress *p); // it does not converge
+// The next of the choices that the agent offers for a move that does not converge, and that its
+// greeting lists; NULL = no more. *io_at: 0 before the first.
+const json_t *tui_progress_choice(const struct tui_progress *p, size_t *io_at);
 void tui_progress_done(struct tui_progress *p);
 
 #endif

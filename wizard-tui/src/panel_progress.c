@@ -7,7 +7,7 @@
 
 #include "drover/text.h"
 
-enum { COMPACT_ROWS = 8 };
+enum { COMPACT_ROWS = 8, WIDE = 76 };
 
 // Names and order are docs/PHASES.md's; the one that pauses the guest stands out.
 static const char *const phases[] = {"check",  "reserve", "prepare", "copy",  "memory",
@@ -94,12 +94,31 @@ static void add_pause(struct tui_doc *d, const struct tui_progress *p)
     else
         tui_add(d, TUI_DIM, 0, ".. Expected pause not yet known, limit %s",
                 drv_fmt_ms((double)p->max_blackout_ms).s);
-    if (tui_progress_stuck(p))
-        tui_add_wrapped(d, TUI_WARN, 0,
-                        "!! Not converging: the guest writes %s/s, the link carries %s/s. p allows "
-                        "a longer pause, "
-                        "c cancels, or wait until the guest is calmer.",
-                        drv_fmt_bytes(p->dirty_bps).s, drv_fmt_bytes(p->rate_bps).s);
+}
+
+static uint32_t choice_id(const json_t *choice)
+{
+    return tui_id("choice", tui_text(choice, "name"));
+}
+
+// Why it does not end, and what the agent offers to do about it.
+static void add_stuck(struct tui_doc *d, const struct tui_progress *p)
+{
+    const json_t *choice;
+    if (!p->stuck)
+        return;
+    tui_add_wrapped(d, TUI_WARN, 0,
+                    "!! Not converging: the guest writes %s/s, the link carries %s/s. %s runs on; "
+                    "in %s the move is given up unless you choose:",
+                    drv_fmt_bytes(p->dirty_bps).s, drv_fmt_bytes(p->rate_bps).s, p->vm,
+                    drv_fmt_ms((double)(tui_number(p->stuck, "gives_up_ms") / 1000 * 1000)).s);
+    bool wide = d->columns >= WIDE;
+    for (size_t at = 0; (choice = tui_progress_choice(p, &at));) {
+        tui_add(d, TUI_PLAIN, choice_id(choice), "   [ %-15s ] %s", tui_text(choice, "label"),
+                wide ? tui_text(choice, "help") : "");
+        if (!wide)
+            tui_add_wrapped(d, TUI_DIM, 7, "%s", tui_text(choice, "help"));
+    }
 }
 
 static void add_cancel(struct tui_doc *d, const struct tui_progress *p)
@@ -137,14 +156,15 @@ static void head(struct tui_doc *d, const struct tui_progress *p)
     snprintf(d->right, sizeof d->right, "%u/%u %s  %.8s", p->phase_no, p->phases, p->phase,
              p->move);
     snprintf(d->cli, sizeof d->cli, "drover -H %s attach %.8s", tui_short(p->host).s, p->move);
-    snprintf(d->stamp, sizeof d->stamp, "progress %s %d %d", p->phase, p->cancel, p->lost);
+    snprintf(d->stamp, sizeof d->stamp, "progress %s %d %d %d", p->phase, p->cancel, p->lost,
+             p->stuck != NULL);
 }
 
 static void build(struct tui *t, struct tui_doc *d)
 {
     const struct tui_progress *p = &t->progress;
     char eta[128];
-    unsigned bar = d->columns >= 100 ? 30 : d->columns >= 76 ? 18 : 6;
+    unsigned bar = d->columns >= 100 ? 30 : d->columns >= WIDE ? 18 : 6;
     head(d, p);
     tui_progress_eta(p, eta, sizeof eta);
     if (p->lost)
@@ -160,13 +180,17 @@ static void build(struct tui *t, struct tui_doc *d)
         tui_add(d, TUI_HEAD, 0, ">> %s, %s", p->phase, drv_fmt_ms((double)p->elapsed_ms).s);
     else
         add_phases(d, p);
-    if (!compact)
+    if (compact)
+        add_stuck(d, p);
+    else
         tui_add(d, TUI_PLAIN, 0, " ");
     add_disks(d, p, bar);
     add_memory(d, p, bar);
     if (!compact)
         tui_add(d, TUI_PLAIN, 0, " ");
     add_pause(d, p);
+    if (!compact)
+        add_stuck(d, p);
     tui_add(d, TUI_PLAIN, 0, "   Time left: %s.  So far: %s.", eta,
             drv_fmt_ms((double)(p->elapsed_ms / 1000 * 1000)).s);
     if (p->waiting[0])
@@ -176,20 +200,9 @@ static void build(struct tui *t, struct tui_doc *d)
         tui_add(d, TUI_DIM, 0, "   q or Ctrl-C leaves: the move goes on without you.");
 }
 
-static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
+static bool ask_cancel(struct tui *t)
 {
     struct tui_progress *p = &t->progress;
-    (void)id;
-    if (cmd == TUI_LONGER && tui_progress_stuck(p)) {
-        tui_say(t, "Asked for a longest pause of %s.",
-                drv_fmt_ms((double)p->max_blackout_ms * 2).s);
-        tui_ask(t, p->host, TUI_WANT_LIMIT,
-                json_pack("{s:s, s:I}", "move", p->move, "max_blackout_ms",
-                          (json_int_t)p->max_blackout_ms * 2));
-        return true;
-    }
-    if (cmd != TUI_CANCEL_CMD)
-        return false;
     if (p->phase[0] && !p->can_cancel) {
         tui_say(t, "Too late to cancel: the move can only go forward now.");
         return true;
@@ -198,6 +211,35 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         tui_ask_for(t, TUI_PROMPT_CANCEL, "",
                     "The VM keeps running where it is; what was copied is deleted. Type cancel:");
     return true;
+}
+
+static bool take_choice(struct tui *t, uint32_t id)
+{
+    const struct tui_progress *p = &t->progress;
+    const json_t *choice;
+    size_t at = 0;
+    while ((choice = tui_progress_choice(p, &at)) && choice_id(choice) != id)
+        ;
+    if (!choice)
+        return false;
+    if (!strcmp(tui_text(choice, "call"), "move.cancel"))
+        return ask_cancel(t);
+    json_t *args = json_deep_copy(json_object_get(choice, "args"));
+    if (!json_is_object(args)) {
+        json_decref(args);
+        args = json_object();
+    }
+    json_object_set_new(args, "move", json_string(p->move));
+    tui_say(t, "%s: asked %s.", tui_text(choice, "label"), tui_short(p->host).s);
+    tui_ask_call(t, p->host, TUI_WANT_CHOICE, tui_text(choice, "call"), args);
+    return true;
+}
+
+static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
+{
+    if (cmd == TUI_ENTER)
+        return take_choice(t, id);
+    return cmd == TUI_CANCEL_CMD && ask_cancel(t);
 }
 
 const struct tui_panel_def tui_panel_progress = {

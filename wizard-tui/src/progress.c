@@ -7,11 +7,13 @@
 
 #include "drover/text.h"
 
-enum { RATE_WINDOW_MS = 900, STUCK_PASSES = 3, ETA_SAMPLES = 10 };
+enum { RATE_WINDOW_MS = 900, ETA_SAMPLES = 10 };
 
 void tui_progress_done(struct tui_progress *p)
 {
     json_decref(p->result);
+    json_decref(p->stuck);
+    json_decref(p->capabilities);
     *p = (struct tui_progress){0};
 }
 
@@ -70,11 +72,6 @@ static void take_memory(struct tui_progress *p, const json_t *m)
     p->expected_ms = tui_number(m, "expected_blackout_ms");
     if (p->pass > 0)
         p->memory_permille = permille(p->total - p->remaining, p->total, p->memory_permille);
-    if (p->pass != p->slow_pass) {
-        bool slow = p->rate_bps > 0 && p->dirty_bps >= p->rate_bps;
-        p->slow_passes = slow ? p->slow_passes + 1 : 0;
-        p->slow_pass = p->pass;
-    }
 }
 
 void tui_progress_event(struct tui_progress *p, const json_t *e)
@@ -100,11 +97,30 @@ void tui_progress_event(struct tui_progress *p, const json_t *e)
         take_disk(p, disk);
     }
     take_memory(p, json_object_get(e, "memory"));
+    json_decref(p->stuck);
+    p->stuck = json_incref(json_object_get(e, "stuck"));
 }
 
-bool tui_progress_stuck(const struct tui_progress *p)
+static bool listed(const json_t *names, const char *name)
 {
-    return p->slow_passes >= STUCK_PASSES && !strcmp(p->phase, "memory");
+    size_t i;
+    json_t *n;
+    json_array_foreach(names, i, n)
+    {
+        if (json_is_string(n) && !strcmp(json_string_value(n), name))
+            return true;
+    }
+    return false;
+}
+
+const json_t *tui_progress_choice(const struct tui_progress *p, size_t *io_at)
+{
+    const json_t *list = json_object_get(p->stuck, "choices"), *c;
+    while ((c = json_array_get(list, (*io_at)++)))
+        if (!strncmp(tui_text(c, "call"), "move.", 5) &&
+            listed(p->capabilities, tui_text(c, "name")))
+            return c;
+    return NULL;
 }
 
 // Bytes and the rates seen lately of what is being carried now.
@@ -138,8 +154,8 @@ void tui_progress_eta(const struct tui_progress *p, char *ret, size_t size)
     bool carrying = !strcmp(p->phase, "copy") || !strcmp(p->phase, "memory");
     if (!carrying)
         snprintf(ret, size, "a moment");
-    else if (tui_progress_stuck(p))
-        snprintf(ret, size, "none: the guest writes faster than the link carries");
+    else if (p->stuck)
+        snprintf(ret, size, "cannot be said: the rest does not get smaller");
     else if (left > 0 && least > 0 && most > 0)
         snprintf(ret, size, "this phase: %s to %s",
                  drv_fmt_ms((double)left * 1000 / (double)most).s,
@@ -158,6 +174,11 @@ void tui_followed(struct tui *t, const json_t *message, const struct drv_err *er
         return;
     }
     p->lost = false;
+    if (!strcmp(tui_text(message, "event"), "greeting")) {
+        json_decref(p->capabilities);
+        p->capabilities = json_incref(json_object_get(message, "capabilities"));
+        return;
+    }
     if (strcmp(tui_text(message, "event"), "result") != 0) {
         tui_progress_event(p, message);
         return;

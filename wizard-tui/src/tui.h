@@ -40,7 +40,6 @@ enum tui_cmd {
     TUI_SETTINGS_CMD,
     TUI_DOCTOR_CMD,
     TUI_CANCEL_CMD,
-    TUI_LONGER,
     TUI_QUIT,
 };
 
@@ -149,5 +148,8 @@ void tui_farewell(const struct tui *t, char *ret, size_t size);
 const char *tui_way(const struct tui *t, const char *fqdn);
 // Put a question to a host. args is stolen. Returns its ticket.
 unsigned tui_ask(struct tui *t, const char *host, enum tui_want want, json_t *args);
+// The same with another call than the usual one of this question.
+unsigned tui_ask_call(struct tui *t, const char *host, enum tui_want want, const char *call,
+                      json_t *args);
 
 #endif

@@ -37,6 +37,35 @@ static void end(struct desk *d, const char *state)
     json_decref(r);
 }
 
+static void greet(struct desk *d, const char *capabilities)
+{
+    json_t *g = json_pack("{s:s, s:o}", "event", "greeting", "capabilities",
+                          json_loads(capabilities, 0, NULL));
+    tui_followed(&d->t, g, NULL);
+    json_decref(g);
+}
+
+static void stuck(struct desk *d)
+{
+    static const char event[] =
+        "{\"event\":\"move\",\"kind\":\"move\",\"vm\":\"web1\",\"from\":\"hv1.x\",\"to\":\"hv2.x\","
+        "\"phase\":\"memory\",\"phase_no\":5,\"phases\":9,\"state\":\"running\","
+        "\"can_cancel\":true,\"memory\":{\"pass\":9,\"remaining_bytes\":500,\"total_bytes\":1000,"
+        "\"rate_bps\":100,\"dirty_rate_bps\":200},\"max_blackout_ms\":2000,\"stuck\":{"
+        "\"gives_up_ms\":27300,\"choices\":["
+        "{\"name\":\"move.longer_pause\",\"label\":\"Longer pause\",\"help\":\"Up to 4 s.\","
+        "\"call\":\"move.set\",\"args\":{\"max_blackout_ms\":4000}},"
+        "{\"name\":\"move.evil\",\"label\":\"Evil\",\"help\":\"\",\"call\":\"vm.delete\"},"
+        "{\"name\":\"move.postcopy\",\"label\":\"Post-copy\",\"help\":\"Finish over there.\","
+        "\"call\":\"move.postcopy\"},"
+        "{\"name\":\"move.cancel\",\"label\":\"Cancel the move\",\"help\":\"It stays.\","
+        "\"call\":\"move.cancel\",\"args\":{}}]}}";
+    json_t *e = json_loads(event, 0, NULL);
+    assert_non_null(e);
+    tui_followed(&d->t, e, NULL);
+    json_decref(e);
+}
+
 static void bars_never_run_backwards(void **state)
 {
     struct desk *d = *state;
@@ -101,24 +130,43 @@ static void a_cancel_that_fails_says_why(void **state)
     desk_line(d, "Not cancelled: too late");
 }
 
-static void a_guest_too_busy_gives_choices(void **state)
+static void a_move_that_does_not_converge_offers_what_the_agent_can(void **state)
 {
     struct desk *d = *state;
     tui_progress_begin(&d->t, "hv1.x", MOVE);
-    for (int pass = 1; pass <= 4; pass++)
-        hear(d, (struct moment){.phase = "memory",
-                                .phase_no = 5,
-                                .can_cancel = true,
-                                .pass = pass,
-                                .remaining = 500,
-                                .rate = 100,
-                                .dirty = 200});
-    desk_line(d, "Not converging");
-    desk_line(d, "faster than the link");
-    desk_key(d, 'p');
+    greet(d, "[\"move.longer_pause\",\"move.cancel\",\"move.postcopy\",\"move.evil\"]");
+    stuck(d);
+    desk_line(d, "Not converging: the guest writes 200 B/s, the link carries 100 B/s");
+    desk_line(d, "in 27.0 s the move is given up");
+    desk_line(d, "Time left: cannot be said");
+    desk_focus(d, "[ Longer pause");
+    desk_key(d, '\r');
     struct tui_ask *a = desk_asked(d, "hv1.x", "move.set");
     assert_int_equal(tui_number(a->args, "max_blackout_ms"), 4000);
+    assert_string_equal(tui_text(a->args, "move"), MOVE);
     desk_reply(d, a, "{}");
+    // What this program has never heard of is drawn and taken likewise.
+    desk_line(d, "Finish over there");
+    desk_focus(d, "[ Post-copy");
+    desk_key(d, '\r');
+    desk_answer(d, "hv1.x", "move.postcopy", "{}");
+    desk_focus(d, "[ Cancel the move");
+    desk_key(d, '\r');
+    assert_int_equal(d->t.prompt.kind, TUI_PROMPT_CANCEL);
+}
+
+static void no_choice_is_drawn_that_the_agent_lacks(void **state)
+{
+    struct desk *d = *state;
+    tui_progress_begin(&d->t, "hv1.x", MOVE);
+    stuck(d);
+    assert_false(desk_has(d, "[ "));
+    greet(d, "[\"move.cancel\",\"move.evil\"]");
+    desk_line(d, "[ Cancel the move");
+    assert_false(desk_has(d, "Longer pause"));
+    assert_false(desk_has(d, "Evil")); // no call about a move
+    hear(d, (struct moment){.phase = "memory", .phase_no = 5, .can_cancel = true});
+    assert_false(desk_has(d, "Not converging"));
 }
 
 static void the_time_left_is_a_range(void **state)
@@ -200,7 +248,8 @@ int main(void)
         T(the_point_of_no_return_is_seen),
         T(cancel_asks_and_shows_each_state),
         T(a_cancel_that_fails_says_why),
-        T(a_guest_too_busy_gives_choices),
+        T(a_move_that_does_not_converge_offers_what_the_agent_can),
+        T(no_choice_is_drawn_that_the_agent_lacks),
         T(the_time_left_is_a_range),
         T(a_lost_agent_is_followed_again),
         T(leaving_says_how_to_come_back),
