@@ -124,6 +124,7 @@ struct tui_plan {
     struct drv_findings findings;
     json_t *prediction;
     struct drv_err check_err;
+    struct drv_err permit_err; // why there is none; what was found without one stands
     bool starting;
     struct drv_err start_err;
 };

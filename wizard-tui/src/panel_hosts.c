@@ -7,6 +7,8 @@
 
 #include "drover/text.h"
 
+enum { WIDE = 76 };
+
 // How many moves of this host have not ended.
 static unsigned active_moves(const struct tui_host *h)
 {
@@ -38,13 +40,18 @@ static void add_host(struct tui_doc *d, const struct tui_host *h)
     unsigned moves = active_moves(h);
     bool receive = !strcmp(tui_setting(h, "receive"), "on"),
          send = !strcmp(tui_setting(h, "send"), "on");
-    tui_add(d, TUI_HEAD, id, "OK %-12s RAM %s free of %s  receives: %s  sends: %s%s", name.s,
-            drv_fmt_bytes(tui_number(memory, "free_kib") * 1024).s,
-            drv_fmt_bytes(tui_number(memory, "total_kib") * 1024).s, receive ? "on" : "OFF",
-            send ? "on" : "OFF",
-            moves == 1 ? "  1 move"
-            : moves    ? "  moves"
-                       : "");
+    if (d->columns < WIDE)
+        tui_add(d, TUI_HEAD, id, "OK %-6s receives: %s sends: %s RAM %s", name.s,
+                receive ? "on" : "OFF", send ? "on" : "OFF",
+                drv_fmt_bytes(tui_number(memory, "free_kib") * 1024).s);
+    else
+        tui_add(d, TUI_HEAD, id, "OK %-12s RAM %s free of %s  receives: %s  sends: %s%s", name.s,
+                drv_fmt_bytes(tui_number(memory, "free_kib") * 1024).s,
+                drv_fmt_bytes(tui_number(memory, "total_kib") * 1024).s, receive ? "on" : "OFF",
+                send ? "on" : "OFF",
+                moves == 1 ? "  1 move"
+                : moves    ? "  moves"
+                           : "");
 }
 
 static const json_t *move_of(const struct tui_host *h, const char *vm)
@@ -59,6 +66,7 @@ static const json_t *move_of(const struct tui_host *h, const char *vm)
     return NULL;
 }
 
+// What goes on comes before figures where there is little room.
 static void add_vm(struct tui_doc *d, const struct tui_host *h, const json_t *vm)
 {
     const char *name = tui_text(vm, "name"), *state = tui_text(vm, "state"),
@@ -71,10 +79,15 @@ static void add_vm(struct tui_doc *d, const struct tui_host *h, const json_t *vm
                  tui_text(move, "phase"));
     else if (*why)
         snprintf(doing, sizeof doing, "%s", why);
-    tui_add(d, runs ? TUI_PLAIN : TUI_DIM, tui_id(h->fqdn, name),
-            "   %s %-20s %-10s %9s %3lld CPU  %s", runs ? "|>" : "--", name, state,
-            drv_fmt_bytes(tui_number(vm, "memory_kib") * 1024).s,
-            (long long)tui_number(vm, "vcpus"), doing);
+    enum tui_style style = runs ? TUI_PLAIN : TUI_DIM;
+    if (d->columns < WIDE)
+        tui_add(d, style, tui_id(h->fqdn, name), "   %s %-12s %s", runs ? "|>" : "--", name,
+                *doing ? doing : state);
+    else
+        tui_add(d, style, tui_id(h->fqdn, name), "   %s %-20s %-10s %9s %3lld CPU  %s",
+                runs ? "|>" : "--", name, state,
+                drv_fmt_bytes(tui_number(vm, "memory_kib") * 1024).s,
+                (long long)tui_number(vm, "vcpus"), doing);
 }
 
 static void build(struct tui *t, struct tui_doc *d)

@@ -280,6 +280,13 @@ static bool choose_option(struct tui *t, uint32_t id)
 
 // ---- check and summary ----
 
+static void add_error(struct tui_doc *d, const char *what, const struct drv_err *err)
+{
+    tui_add_wrapped(d, TUI_BAD, 0, "XX %s%s%s%s", what, err->id, err->id[0] ? " " : "", err->msg);
+    if (err->hint[0])
+        tui_add_wrapped(d, TUI_PLAIN, 3, "Fix: %s", err->hint);
+}
+
 static void build_check(struct tui *t, struct tui_doc *d)
 {
     const struct tui_plan *p = &t->plan;
@@ -288,17 +295,16 @@ static void build_check(struct tui *t, struct tui_doc *d)
                 ".. checking both hosts, the stores and the network between them ...");
         return;
     }
-    if (p->check_err.code != DRV_OK) {
-        tui_add_wrapped(d, TUI_BAD, 0, "XX %s%s%s%s", p->check_err.id,
-                        p->check_err.id[0] ? " " : "", p->check_err.msg, "");
-        if (p->check_err.hint[0])
-            tui_add_wrapped(d, TUI_PLAIN, 3, "Fix: %s", p->check_err.hint);
-        tui_add(d, TUI_PLAIN, 0, "   Then r checks again.");
-        return;
-    }
     if (p->by_permit)
         tui_add(d, TUI_PLAIN, 0, "   Without delegation: with a permit of %s.", tui_short(p->to).s);
-    tui_add_findings(d, &p->findings);
+    if (p->check_err.code != DRV_OK)
+        add_error(d, "", &p->check_err);
+    else
+        tui_add_findings(d, &p->findings);
+    if (p->permit_err.code != DRV_OK)
+        add_error(d, "Nor by permit: ", &p->permit_err);
+    if (p->check_err.code != DRV_OK || drv_findings_errors(&p->findings))
+        tui_add(d, TUI_PLAIN, 0, "   When it is corrected, r checks again.");
 }
 
 static bool choose_nothing(struct tui *t, uint32_t id)

@@ -11,14 +11,20 @@
 
 enum { KEEP_S = 7 * 86400 };
 
-void tui_plan_changed(struct tui_plan *p)
+static void forget_check(struct tui_plan *p)
 {
-    p->ticket = 0;
-    p->checking = p->checked = p->by_permit = false;
     drv_findings_done(&p->findings);
     json_decref(p->prediction);
     p->prediction = NULL;
     drv_err_clear(&p->check_err);
+    drv_err_clear(&p->permit_err);
+}
+
+void tui_plan_changed(struct tui_plan *p)
+{
+    p->ticket = 0;
+    p->checking = p->checked = p->by_permit = false;
+    forget_check(p);
     drv_err_clear(&p->start_err);
 }
 
@@ -228,20 +234,19 @@ void tui_plan_command(const struct tui_plan *p, char *ret, size_t size)
 
 // ---- check and start ----
 
-static void check(struct tui *t)
+static void ask_check(struct tui *t, bool by_permit)
 {
     struct tui_plan *p = &t->plan;
-    bool by_permit = p->by_permit;
-    tui_plan_changed(p);
     p->by_permit = by_permit;
     p->checking = true;
+    p->checked = false;
     p->ticket = tui_ask(t, p->source, TUI_WANT_CHECK, tui_plan_args(p));
 }
 
 void tui_plan_check(struct tui *t)
 {
-    t->plan.by_permit = false; // delegation may have been repaired
-    check(t);
+    tui_plan_changed(&t->plan);
+    ask_check(t, false); // delegation may have been repaired
 }
 
 // A check that failed for want of delegation alone is made again with a permit of the destination,
@@ -274,11 +279,16 @@ void tui_plan_checked(struct tui *t, const struct tui_ask *a)
         return; // of choices that have changed since
     p->checking = false;
     p->checked = true;
-    take_check(p, a);
-    if (!wants_permit(p))
+    if (p->by_permit && !a->reply) { // what was found without one still holds
+        p->by_permit = false;
+        p->permit_err = a->err;
         return;
-    p->by_permit = true;
-    check(t);
+    }
+    if (p->by_permit)
+        forget_check(p);
+    take_check(p, a);
+    if (wants_permit(p))
+        ask_check(t, true);
 }
 
 void tui_plan_start(struct tui *t)

@@ -13,14 +13,14 @@ wizard_begin() {
 
 terminal() { tmux -S "$TERMINAL" -f /dev/null "$@"; }
 
-# wizard_open PANE COLUMNSxROWS USER [NAME=VALUE...]: in a new terminal of that name.
+# wizard_open PANE COLUMNSxROWS USER ["NAME=VALUE..." [OPTION...]]: in a new terminal of that name.
 wizard_open() {
-    local pane=$1 size=$2 user=$3
-    shift 3
+    local pane=$1 size=$2 user=$3 env=${4:-}
+    shift $(($# < 4 ? $# : 4))
     terminal new-session -d -s "$pane" -x "${size%x*}" -y "${size#*x}" \
         env LC_ALL=C.UTF-8 DROVER_BUILD="$DROVER_BUILD" DROVER_LAB_DIR="$LAB" DROVER_LAB_PREFIX="$NS_PREFIX" \
-        bash -c "'$LAB_CHECKOUT/tests/lab/lab' exec admin --user '$user' -- env HOME='$WORK/home' $* \
-            drover-wizard -H hv1.$DOMAIN; echo \"status \$?\"; sleep 600"
+        bash -c "'$LAB_CHECKOUT/tests/lab/lab' exec admin --user '$user' -- env HOME='$WORK/home' $env \
+            drover-wizard -H hv1.$DOMAIN $*; echo \"status \$?\"; sleep 600"
 }
 
 wizard_close() { terminal kill-session -t "$1"; }

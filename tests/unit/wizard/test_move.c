@@ -207,6 +207,25 @@ static void a_permit_that_does_not_help_is_asked_for_once(void **state)
     desk_line(d, "XX D12");
 }
 
+static void findings_stay_beside_a_permit_that_is_not_to_be_had(void **state)
+{
+    struct desk *d = *state;
+    to_options(d);
+    desk_key(d, 'n');
+    desk_answer(d, "hv1.x", "move.check", CHECKED("error", "D12"));
+    desk_refuse(d, "hv1.x", "move.check", "hv2 does not answer");
+    desk_line(d, "XX D12");
+    desk_line(d, "Nor by permit: hv2 does not answer");
+    assert_false(desk_has(d, "with a permit of"));
+    desk_key(d, 'n');
+    assert_int_equal(d->t.plan.page, TUI_PAGE_CHECK);
+    desk_key(d, 'r'); // delegation first, again
+    struct tui_ask *a = desk_asked(d, "hv1.x", "move.check");
+    assert_false(a->permit);
+    desk_reply(d, a, CHECKED("ok", "R01"));
+    assert_false(desk_has(d, "Nor by permit"));
+}
+
 static void it_starts_once(void **state)
 {
     struct desk *d = *state;
@@ -253,6 +272,7 @@ int main(void)
         T(a_late_check_does_not_count),
         T(without_delegation_a_permit_is_asked_for),
         T(a_permit_that_does_not_help_is_asked_for_once),
+        T(findings_stay_beside_a_permit_that_is_not_to_be_had),
         T(it_starts_once),
         T(a_refused_start_says_why),
     };
