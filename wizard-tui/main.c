@@ -139,7 +139,7 @@ static void tear_down(struct app *a)
 
 static int run(struct app *a, const struct options *o, struct drv_err *err)
 {
-    char why[128], farewell[512];
+    char why[128], farewell[2048];
     bool ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
     bool plain = o->plain || !tui_screen_capable(why, sizeof why);
     if (plain && !o->plain)

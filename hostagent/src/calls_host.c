@@ -25,23 +25,37 @@ static json_t *slots(struct ha *ha)
         (json_int_t)(s.max_storage_moves > with_disks ? s.max_storage_moves - with_disks : 0));
 }
 
+static json_t *settings_help(void)
+{
+    json_t *help = json_object();
+    for (const struct drv_option *o = ha_setting_options; o->name; o++)
+        json_object_set_new(help, o->name,
+                            json_pack("{s:s, s:s, s:s, s:s}", "text", o->text, "default", o->def,
+                                      "unit", o->unit ? o->unit : "", "choices",
+                                      o->choices ? o->choices : ""));
+    return help;
+}
+
 static json_t *host_show(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     struct ha *ha = ctx->ha;
     uint64_t total = 0, available = 0;
     char qemu[32];
     unsigned v = ha->probe->qemu_version;
-    if (ha_args(args, err, "{}") < 0 || ha_host_memory_kib(&total, &available, err) < 0)
+    int help = 0;
+    if (ha_args(args, err, "{s?b}", "help", &help) < 0 ||
+        ha_host_memory_kib(&total, &available, err) < 0)
         return NULL;
     json_t *settings = ha_settings_to_json(ha, err);
     if (!settings)
         return NULL;
     snprintf(qemu, sizeof qemu, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
-    return json_pack("{s:s, s:s, s:o, s:s, s:b, s:s, s:I, s:o, s:{s:I, s:I}}", "host", ha->fqdn,
-                     "version", DROVER_VERSION, "settings", settings, "qemu_version", qemu, "kvm",
-                     ha->probe->kvm, "kvm_note", ha->probe->kvm_note, "cpus",
+    return json_pack("{s:s, s:s, s:o, s:s, s:b, s:s, s:I, s:o, s:{s:I, s:I}, s:o*}", "host",
+                     ha->fqdn, "version", DROVER_VERSION, "settings", settings, "qemu_version",
+                     qemu, "kvm", ha->probe->kvm, "kvm_note", ha->probe->kvm_note, "cpus",
                      (json_int_t)ha_host_cpus(), "slots", slots(ha), "memory", "total_kib",
-                     (json_int_t)total, "free_kib", (json_int_t)available);
+                     (json_int_t)total, "free_kib", (json_int_t)available, "help",
+                     help ? settings_help() : NULL);
 }
 
 // --- host.set ---

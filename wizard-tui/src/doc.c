@@ -10,6 +10,8 @@
 
 #include "drover/util.h"
 
+enum { SIDE_FROM = 100 };
+
 void tui_doc_done(struct tui_doc *d)
 {
     free(d->lines);
@@ -41,6 +43,27 @@ struct tui_line *tui_add(struct tui_doc *d, enum tui_style style, uint32_t id, c
     va_end(ap);
     tui_clean(l->text, d->ascii);
     return l;
+}
+
+bool tui_side_begin(struct tui_doc *d)
+{
+    if (d->columns < SIDE_FROM)
+        return false;
+    d->side_columns = TUI_SIDE_COLUMNS;
+    d->columns -= TUI_SIDE_COLUMNS;
+    return true;
+}
+
+void tui_side_add(struct tui_doc *d, enum tui_style style, const char *fmt, ...)
+{
+    if (d->n_side == TUI_SIDE_MAX)
+        return;
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(d->side[d->n_side].text, sizeof d->side[0].text, fmt, ap);
+    va_end(ap);
+    tui_clean(d->side[d->n_side].text, d->ascii);
+    d->side[d->n_side++].style = style;
 }
 
 void tui_add_wrapped(struct tui_doc *d, enum tui_style style, unsigned indent, const char *fmt, ...)

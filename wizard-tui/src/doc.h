@@ -7,7 +7,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { TUI_TEXT_MAX = 512, TUI_LINES_MAX = 2000 };
+enum { TUI_TEXT_MAX = 512, TUI_LINES_MAX = 2000, TUI_SIDE_MAX = 12, TUI_SIDE_COLUMNS = 24 };
 
 // What a line is, not how it looks: state is also a word or a symbol in its text.
 enum tui_style {
@@ -36,12 +36,22 @@ struct tui_doc {
     char stamp[96]; // when it changes, the plain form is printed anew
     struct tui_line *lines;
     unsigned n, cap;
+    // At the left of the lines where there is room: the steps of what goes on.
+    struct {
+        char text[32];
+        enum tui_style style;
+    } side[TUI_SIDE_MAX];
+    unsigned n_side, side_columns;
 };
 
 void tui_doc_done(struct tui_doc *d);
 // Append a line. id 0: text alone. Above TUI_LINES_MAX nothing is appended.
 struct tui_line *tui_add(struct tui_doc *d, enum tui_style style, uint32_t id, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+// Begin a list at the side, before the first line. False: there is no room for one.
+bool tui_side_begin(struct tui_doc *d);
+void tui_side_add(struct tui_doc *d, enum tui_style style, const char *fmt, ...)
+    __attribute__((format(printf, 3, 4)));
 // Append text broken between words to the width, each line after `indent` blanks.
 void tui_add_wrapped(struct tui_doc *d, enum tui_style style, unsigned indent, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));

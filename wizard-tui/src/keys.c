@@ -10,7 +10,9 @@
 #define LISTS (ON(TUI_HOSTS) | ON(TUI_JOBS) | ON(TUI_SETTINGS) | ON(TUI_MOVE))
 #define CTRL(c) ((c)&0x1f)
 
-// In the order of the key bar: what does not fit is cut at its end, never the help.
+enum { GAP = 2 };
+
+// In the order of the key bar: what does not fit is left out, but for help, back and quit.
 const struct tui_key tui_keys[] = {
     {TUI_HELP_CMD,
      {TUI_K_F1, '?', 'h'},
@@ -62,6 +64,12 @@ const struct tui_key tui_keys[] = {
      "Doctor",
      ON(TUI_HOSTS),
      "what is wrong on the host with the focus"},
+    {TUI_CONSOLE_CMD,
+     {'o'},
+     "o",
+     "Console",
+     ON(TUI_HOSTS),
+     "the serial line of the VM with the focus; Ctrl-] comes back"},
     {TUI_CANCEL_CMD,
      {'c'},
      "c",
@@ -85,7 +93,6 @@ const struct tui_key tui_keys[] = {
      "back; all that was chosen stays"},
     {TUI_ENTER, {'\r', '\n'}, "Enter", "Close", ON(TUI_RESULT) | ON(TUI_HELP), "close this"},
     {TUI_BACK, {27, 'b'}, "Esc", "Hosts", ON(TUI_PROGRESS), "back to the hosts: the move goes on"},
-    {TUI_FILTER, {'/'}, "/", "Filter", LISTS, "show the lines with this text alone"},
     {TUI_QUIT,
      {'q', CTRL('c')},
      "q",
@@ -93,6 +100,7 @@ const struct tui_key tui_keys[] = {
      ON(TUI_PROGRESS),
      "quit: the move goes on (also Ctrl-C)"},
     {TUI_QUIT, {'q', CTRL('c')}, "q", "Quit", ALL & ~ON(TUI_PROGRESS), "quit"},
+    {TUI_FILTER, {'/'}, "/", "Filter", LISTS, "show the lines with this text alone"},
     {TUI_UP_CMD, {TUI_K_UP, 'k', TUI_K_BACKTAB}, "Up", NULL, ALL, "previous line (also Shift-Tab)"},
     {TUI_DOWN_CMD, {TUI_K_DOWN, '\t'}, "Down", NULL, ALL, "next line (also Tab)"},
     {TUI_PAGE_UP, {TUI_K_PAGE_UP}, "PgUp", NULL, ALL, "a screen up"},
@@ -127,24 +135,45 @@ static bool offered(const struct tui *t, const struct tui_key *k)
         return false;
     if (panel == TUI_PROGRESS && k->cmd == TUI_CANCEL_CMD)
         return t->progress.can_cancel && t->progress.cancel == TUI_CANCEL_NO;
+    if (panel == TUI_MOVE && k->cmd == TUI_REFRESH)
+        return t->plan.page == TUI_PAGE_CHECK;
+    if (panel == TUI_MOVE && (k->cmd == TUI_CHOOSE || k->cmd == TUI_FILTER))
+        return t->plan.page != TUI_PAGE_CHECK;
     if (panel == TUI_PROGRESS && k->cmd == TUI_ENTER)
         return t->progress.stuck != NULL;
     return true;
 }
 
+// Without these nobody finds out of a panel, so other keys make room for them.
+static bool essential(const struct tui_key *k)
+{
+    return k->cmd == TUI_HELP_CMD || k->cmd == TUI_BACK || k->cmd == TUI_QUIT;
+}
+
+static unsigned item_of(const struct tui_key *k, char *ret, size_t size)
+{
+    snprintf(ret, size, "%s %s", k->key, k->label);
+    return tui_width(ret);
+}
+
 void tui_key_bar(const struct tui *t, char *ret, size_t size, unsigned columns)
 {
+    char item[48];
+    unsigned used = 0, reserved = 0;
     size_t at = 0;
     ret[0] = '\0';
+    for (unsigned i = 0; i < tui_keys_count; i++)
+        if (offered(t, &tui_keys[i]) && essential(&tui_keys[i]))
+            reserved += item_of(&tui_keys[i], item, sizeof item) + GAP;
     for (unsigned i = 0; i < tui_keys_count; i++) {
-        char item[48];
         const struct tui_key *k = &tui_keys[i];
         if (!offered(t, k))
             continue;
-        int n = snprintf(item, sizeof item, "%s%s %s", at ? "  " : " ", k->key, k->label);
-        if (n <= 0 || at + (size_t)n >= size || at + (size_t)n >= columns)
+        unsigned needs = item_of(k, item, sizeof item) + (used ? GAP : 1);
+        reserved -= essential(k) ? needs + (used ? 0 : 1) : 0;
+        if (used + needs + reserved > columns || at + needs >= size)
             continue; // a shorter one may still fit
-        memcpy(ret + at, item, (size_t)n + 1);
-        at += (size_t)n;
+        at += (size_t)snprintf(ret + at, size - at, "%s%s", used ? "  " : " ", item);
+        used += needs;
     }
 }

@@ -97,7 +97,8 @@ static const struct {
     [TUI_WANT_JOBS] = {"move.list", CALL_MS},     [TUI_WANT_VM] = {"vm.show", LONG_MS},
     [TUI_WANT_CHECK] = {"move.check", LONG_MS},   [TUI_WANT_START] = {"move.start", LONG_MS},
     [TUI_WANT_CANCEL] = {"move.cancel", CALL_MS}, [TUI_WANT_CHOICE] = {"move.set", CALL_MS},
-    [TUI_WANT_SET] = {"host.set", LONG_MS},       [TUI_WANT_DOCTOR] = {"doctor.host", LONG_MS},
+    [TUI_WANT_SET] = {"host.set", LONG_MS},       [TUI_WANT_HELP] = {"host.show", CALL_MS},
+    [TUI_WANT_DOCTOR] = {"doctor.host", LONG_MS},
 };
 
 const char *tui_way(const struct tui *t, const char *fqdn)
@@ -318,6 +319,10 @@ static void take(struct tui *t, struct tui_host *h, const struct tui_ask *a)
     case TUI_WANT_CHOICE:
     case TUI_WANT_SET:
         take_set(t, h, a);
+        break;
+    case TUI_WANT_HELP:
+        if (h)
+            keep(&h->help, a);
         break;
     case TUI_WANT_DOCTOR:
         if (h) {

@@ -33,8 +33,8 @@ struct tui_host {
     char fqdn[256]; // HOST[:PORT] as it is dialled; "" = the local agent until it told its name
     bool local;     // over the local socket
     enum tui_reach reach;
-    struct drv_err err;                          // of the last failure, while TUI_DOWN
-    json_t *show, *vms, *stores, *jobs, *doctor; // last answers, NULL before the first
+    struct drv_err err;                                 // of the last failure, while TUI_DOWN
+    json_t *show, *vms, *stores, *jobs, *doctor, *help; // last answers, NULL before the first
     struct drv_err stores_err, doctor_err;
     bool doctor_asked;
     int64_t due_ms; // of the next round of questions
@@ -61,6 +61,7 @@ enum tui_want {
     TUI_WANT_CANCEL,
     TUI_WANT_CHOICE,
     TUI_WANT_SET,
+    TUI_WANT_HELP,
     TUI_WANT_DOCTOR,
     TUI_WANT_MAX_,
 };

@@ -92,4 +92,5 @@ const struct tui_panel_def tui_panel_doctor = {
     "repairs it. Commands are what that computer says: read before you run them.",
     build,
     act,
+    NULL,
 };

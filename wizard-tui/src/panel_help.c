@@ -9,6 +9,14 @@ static void build(struct tui *t, struct tui_doc *d)
     enum tui_panel_kind below = t->depth > 1 ? t->panels[t->depth - 2].kind : TUI_HOSTS;
     const struct tui_panel_def *def = tui_panel_def(below);
     snprintf(d->title, sizeof d->title, "drover  Help: %s", def->name);
+    char buf[1024];
+    const char *field = NULL;
+    if (def->explain && t->depth > 1)
+        field = def->explain(t, t->panels[t->depth - 2].focus, buf, sizeof buf);
+    if (field) {
+        tui_add_wrapped(d, TUI_HEAD, 0, "%s", field);
+        tui_add(d, TUI_PLAIN, 0, " ");
+    }
     tui_add_wrapped(d, TUI_PLAIN, 0, "%s", def->tip);
     tui_add(d, TUI_PLAIN, 0, " ");
     for (unsigned i = 0; i < tui_keys_count; i++)
@@ -29,4 +37,4 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
     return cmd == TUI_ENTER;
 }
 
-const struct tui_panel_def tui_panel_help = {"Help", "", build, act};
+const struct tui_panel_def tui_panel_help = {"Help", "", build, act, NULL};

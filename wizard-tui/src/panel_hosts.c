@@ -176,6 +176,15 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
     }
     if (!h)
         return false;
+    if (cmd == TUI_CONSOLE_CMD && !*vm) {
+        tui_say(t, "The console is a VM's: go to one first.");
+        return true;
+    }
+    if (cmd == TUI_CONSOLE_CMD) {
+        DRV_COPY(t->console.host, tui_way(t, h->fqdn));
+        DRV_COPY(t->console.vm, vm);
+        return true;
+    }
     if (cmd == TUI_ENTER && *vm) {
         open_vm(t, h, vm);
         return true;
@@ -184,6 +193,8 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         t->host = h;
         if (cmd == TUI_DOCTOR_CMD && !h->doctor && !h->doctor_asked)
             ask_doctor(t, h);
+        if (cmd != TUI_DOCTOR_CMD && !h->help)
+            tui_ask(t, h->fqdn, TUI_WANT_HELP, json_pack("{s:b}", "help", true));
         tui_open(t, cmd == TUI_DOCTOR_CMD ? TUI_DOCTOR : TUI_SETTINGS);
         return true;
     }
@@ -197,4 +208,5 @@ const struct tui_panel_def tui_panel_hosts = {
     "plans its move, or watches the one that is under way; Enter on a host shows its settings.",
     build,
     act,
+    NULL,
 };

@@ -91,4 +91,5 @@ const struct tui_panel_def tui_panel_jobs = {
     "Enter shows a move: one in progress is watched, of a past one the result is shown. c cancels.",
     build,
     act,
+    NULL,
 };

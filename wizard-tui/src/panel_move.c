@@ -10,6 +10,8 @@
 
 #include "drover/text.h"
 
+static void turn_to(struct tui *t, enum tui_page page);
+
 struct page {
     const char *name;
     void (*build)(struct tui *t, struct tui_doc *d);
@@ -339,12 +341,24 @@ static void build_summary(struct tui *t, struct tui_doc *d)
                         p->start_err.hint[0] ? ". " : "", p->start_err.hint);
     tui_add(d, TUI_PLAIN, tui_id("go", "start"),
             p->starting ? ".. starting ..." : "[ Start the move ]");
+    tui_add(d, TUI_PLAIN, tui_id("go", "check"), "[ Check only ] again, and change nothing");
+    tui_add(d, TUI_PLAIN, tui_id("go", "copy"),
+            "[ Copy command ] to the terminal's clipboard; it is printed on leaving, too");
 }
 
 static bool choose_summary(struct tui *t, uint32_t id)
 {
     if (id == tui_id("go", "start"))
         tui_plan_start(t);
+    if (id == tui_id("go", "check")) {
+        tui_plan_changed(&t->plan);
+        turn_to(t, TUI_PAGE_CHECK);
+    }
+    if (id == tui_id("go", "copy")) {
+        tui_plan_command(&t->plan, t->copy, sizeof t->copy);
+        DRV_COPY(t->keep, t->copy);
+        tui_say(t, "Copied, if this terminal can; it is printed on leaving.");
+    }
     return true;
 }
 
@@ -359,10 +373,37 @@ static const struct page pages[TUI_PAGE_MAX_] = {
     [TUI_PAGE_SUMMARY] = {"Summary", build_summary, choose_summary},
 };
 
+// The steps, and what was chosen in each.
+static void add_steps(const struct tui_plan *p, struct tui_doc *d)
+{
+    static const char *const what[TUI_WHAT_MAX_] = {"memory", "memory and disks", "disks"};
+    if (!tui_side_begin(d))
+        return;
+    for (int i = 0; i < TUI_PAGE_MAX_; i++) {
+        bool here = i == (int)p->page, past = i < (int)p->page;
+        const char *chosen = i == TUI_PAGE_VM     ? p->vm
+                             : i == TUI_PAGE_WHAT ? (past || here ? what[p->what] : "")
+                                                  : "";
+        struct tui_name to = tui_short(p->to);
+        if (i == TUI_PAGE_WHERE)
+            chosen = to.s;
+        tui_side_add(d,
+                     here   ? TUI_HEAD
+                     : past ? TUI_GOOD
+                            : TUI_DIM,
+                     "%s %s%s%.18s",
+                     here   ? ">>"
+                     : past ? "OK"
+                            : "..",
+                     pages[i].name, *chosen ? " " : "", chosen);
+    }
+}
+
 static void build(struct tui *t, struct tui_doc *d)
 {
     const struct tui_plan *p = &t->plan;
     size_t at = 0;
+    add_steps(p, d);
     snprintf(d->title, sizeof d->title, "drover  Move %s", p->vm);
     if (p->to[0])
         at = strlen(d->title), snprintf(d->title + at, sizeof d->title - at, ": %s -> %s",
@@ -402,14 +443,15 @@ static void next(struct tui *t)
 static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
 {
     struct tui_plan *p = &t->plan;
+    enum tui_page page = p->page;
     switch ((int)cmd) {
     case TUI_CHOOSE:
-        return pages[p->page].choose(t, id);
+        return pages[page].choose(t, id);
     case TUI_ENTER:
         // On the options Enter goes on, so that a look at them changes nothing.
-        if (p->page != TUI_PAGE_OPTIONS)
-            pages[p->page].choose(t, id);
-        if (p->page != TUI_PAGE_SUMMARY && !t->prompt.kind && !t->message[0])
+        if (page != TUI_PAGE_OPTIONS)
+            pages[page].choose(t, id);
+        if (page != TUI_PAGE_SUMMARY && !t->prompt.kind && !t->message[0])
             next(t);
         return true;
     case TUI_NEXT:
@@ -429,6 +471,57 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
     }
 }
 
+static const struct {
+    enum tui_page page;
+    const char *kind, *name; // as its id; NULL = any line of the page
+    const char *text;
+} explained[] = {
+    {TUI_PAGE_VM, NULL, NULL, "The VM to move. It may run: it runs on while it moves."},
+    {TUI_PAGE_WHAT, NULL, NULL,
+     "What shall move. A VM whose disks all lie on the share needs to move its memory alone; with "
+     "a "
+     "disk in a folder of its host, the disks have to come along. Moving storage leaves the VM "
+     "where "
+     "it is."},
+    {TUI_PAGE_WHERE, NULL, NULL,
+     "Where to. A line that is greyed says why it cannot be: receiving is off, no slot is free, "
+     "too "
+     "little memory, no answer, or a store that cannot be reached."},
+    {TUI_PAGE_OPTIONS, "opt", "keep",
+     "Without this, the images at the source are deleted once the VM runs at the destination. Kept "
+     "ones are renamed, cannot be started by mistake, and go when the time is over."},
+    {TUI_PAGE_OPTIONS, "opt", "blackout",
+     "For how long the guest may stand still at the end of the move, when the last memory goes "
+     "over. "
+     "Two seconds do not break connections. A busy guest on a slow link needs more."},
+    {TUI_PAGE_OPTIONS, NULL, NULL,
+     "Space goes through what can be chosen here: a disk's store, or the bridge that a network "
+     "card "
+     "is connected to at the destination."},
+    {TUI_PAGE_CHECK, NULL, NULL,
+     "What the agents found. XX blocks the move, !! does not. FINDINGS.md explains each by its "
+     "id."},
+    {TUI_PAGE_SUMMARY, "go", "check", "Asks both hosts once more, and changes nothing."},
+    {TUI_PAGE_SUMMARY, "go", "copy",
+     "The command that does the same, for a script or for later. It is sent to the clipboard of "
+     "your "
+     "terminal (OSC 52, which some terminals do not know) and printed when you leave."},
+    {TUI_PAGE_SUMMARY, NULL, NULL,
+     "Starts the move. The agents do it, also when you leave; it can be cancelled until the VM is "
+     "switched over."},
+};
+
+static const char *explain(const struct tui *t, uint32_t id, char *ret, size_t size)
+{
+    (void)ret;
+    (void)size;
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(explained); i++)
+        if (explained[i].page == t->plan.page &&
+            (!explained[i].kind || tui_id(explained[i].kind, explained[i].name) == id))
+            return explained[i].text;
+    return NULL;
+}
+
 const struct tui_panel_def tui_panel_move = {
     "Move a VM",
     "Six steps: VM, what moves, where to, options, check, summary. Nothing happens before Start on "
@@ -438,4 +531,5 @@ const struct tui_panel_def tui_panel_move = {
     "line at the bottom is the same move as a command.",
     build,
     act,
+    explain,
 };

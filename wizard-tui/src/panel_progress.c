@@ -13,26 +13,32 @@ enum { COMPACT_ROWS = 8, WIDE = 76 };
 static const char *const phases[] = {"check",  "reserve", "prepare", "copy",  "memory",
                                      "switch", "take",    "verify",  "finish"};
 
+// At the side where there is room, else as a line or two.
 static void add_phases(struct tui_doc *d, const struct tui_progress *p)
 {
     char line[256] = " ";
+    bool side = tui_side_begin(d);
     for (unsigned i = 0; i < DRV_ARRAY_LEN(phases); i++) {
-        bool here = !strcmp(phases[i], p->phase);
+        bool here = !strcmp(phases[i], p->phase), past = i + 1 < p->phase_no;
         const char *name = strcmp(phases[i], "switch") != 0 ? phases[i] : "SWITCH";
+        const char *mark = here ? ">>" : past ? "OK" : "..";
         size_t at = strlen(line);
         if (p->storage && (i == 4 || i == 6))
             continue; // a storage move carries no memory and stays here
-        snprintf(line + at, sizeof line - at, "%s%s %s  ", i == 6 && !p->storage ? "| " : "",
-                 here                  ? ">>"
-                 : i + 1 < p->phase_no ? "OK"
-                                       : "..",
-                 name);
+        bool no_return = i == 6 && !p->storage;
+        if (side) {
+            if (no_return)
+                tui_side_add(d, TUI_DIM, "-- no way back from here");
+            tui_side_add(d, here ? TUI_HEAD : past ? TUI_GOOD : TUI_DIM, "%s %s", mark, name);
+            continue;
+        }
+        snprintf(line + at, sizeof line - at, "%s%s %s  ", no_return ? "| " : "", mark, name);
         if (tui_width(line) > 62 && i + 1 < DRV_ARRAY_LEN(phases)) {
             tui_add(d, TUI_HEAD, 0, "%s", line);
             snprintf(line, sizeof line, " ");
         }
     }
-    if (line[1])
+    if (!side && line[1])
         tui_add(d, TUI_HEAD, 0, "%s", line);
 }
 
@@ -182,7 +188,7 @@ static void build(struct tui *t, struct tui_doc *d)
         add_phases(d, p);
     if (compact)
         add_stuck(d, p);
-    else
+    else if (!d->n_side)
         tui_add(d, TUI_PLAIN, 0, " ");
     add_disks(d, p, bar);
     add_memory(d, p, bar);
@@ -249,4 +255,5 @@ const struct tui_panel_def tui_panel_progress = {
     "run backwards. c asks before it cancels; after SWITCH a move can only go forward.",
     build,
     act,
+    NULL,
 };

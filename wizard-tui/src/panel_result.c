@@ -79,4 +79,5 @@ const struct tui_panel_def tui_panel_result = {
     "How the move ended. A move that failed or was cancelled leaves the VM running where it was.",
     build,
     act,
+    NULL,
 };

@@ -26,6 +26,44 @@ static void add_stores(const struct tui_host *h, struct tui_doc *d)
     }
 }
 
+// A group is kept as SID:NAME; people read the name.
+static void without_sids(char *text)
+{
+    char *out = text;
+    for (const char *p = text; *p;) {
+        size_t entry = strcspn(p, ","), sid = strspn(p, "abcdefghijklmnopqrstuvwxyz=");
+        size_t digits = strspn(p + sid, "S-0123456789");
+        bool named = !strncmp(p + sid, "S-1-", 4) && p[sid + digits] == ':';
+        memmove(out, p, sid);
+        out += sid;
+        size_t skip = named ? sid + digits + 1 : sid;
+        memmove(out, p + skip, entry - skip);
+        out += entry - skip;
+        p += entry;
+        if (*p)
+            *out++ = *p++;
+    }
+    *out = '\0';
+}
+
+static void add_setting(struct tui_doc *d, const char *key, const char *value)
+{
+    enum { INDENT = 19 };
+    char text[1024];
+    snprintf(text, sizeof text, "%s", *value ? value : "-");
+    without_sids(text);
+    unsigned room = d->columns > INDENT + 20 ? d->columns - INDENT : 20, cut = tui_fit(text, room);
+    if (text[cut]) // a list: broken at a comma
+        for (unsigned i = cut; i > 0; i--)
+            if (text[i - 1] == ',') {
+                cut = i;
+                break;
+            }
+    tui_add(d, TUI_PLAIN, tui_id("set", key), "%-18s %.*s", key, (int)cut, text);
+    if (text[cut])
+        tui_add_wrapped(d, TUI_PLAIN, INDENT, "%s", text + cut);
+}
+
 static void build(struct tui *t, struct tui_doc *d)
 {
     const struct tui_host *h = t->host;
@@ -37,8 +75,8 @@ static void build(struct tui *t, struct tui_doc *d)
         tui_add_wrapped(d, TUI_BAD, 0, "XX %s", h->err.msg);
     json_object_foreach(json_object_get(h->show, "settings"), key, value)
     {
-        const char *text = json_string_value(value);
-        tui_add(d, TUI_PLAIN, tui_id("set", key), "%-18s %s", key, text && *text ? text : "-");
+        if (json_is_string(value))
+            add_setting(d, key, json_string_value(value));
     }
     tui_add(d, TUI_PLAIN, 0, " ");
     add_stores(h, d);
@@ -73,6 +111,24 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
     return false;
 }
 
+static const char *explain(const struct tui *t, uint32_t id, char *ret, size_t size)
+{
+    const char *key;
+    json_t *h;
+    json_object_foreach(json_object_get(t->host->help, "help"), key, h)
+    {
+        const char *unit = tui_text(h, "unit"), *choices = tui_text(h, "choices"),
+                   *def = tui_text(h, "default");
+        if (tui_id("set", key) != id)
+            continue;
+        snprintf(ret, size, "%s: %s%s%s%s%s Default: %s.", key, tui_text(h, "text"),
+                 *unit ? " In " : "", unit, *choices ? " One of " : "", choices,
+                 *def ? def : "empty");
+        return ret;
+    }
+    return NULL;
+}
+
 const struct tui_panel_def tui_panel_settings = {
     "Settings",
     "What this host may do. Enter on a setting asks for its new value; the host refuses what "
@@ -80,4 +136,5 @@ const struct tui_panel_def tui_panel_settings = {
     "be. Changing them needs the role admin.",
     build,
     act,
+    explain,
 };

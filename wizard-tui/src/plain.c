@@ -9,6 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "console.h"
+
 enum { COLUMNS = 79, PROGRESS_MS = 30000 };
 
 static struct {
@@ -16,7 +18,7 @@ static struct {
     struct tui *tui;
     struct tui_doc doc;
     struct event *input;
-    bool ascii, on, asked;
+    bool ascii, on, asked, away; // away: a console has the terminal
     char stamp[128];
     char message[256];
     int64_t shown_ms;
@@ -62,7 +64,7 @@ void tui_plain_show(void *unused)
     struct tui *t = pl.tui;
     char stamp[128];
     (void)unused;
-    if (!pl.on)
+    if (!pl.on || pl.away)
         return;
     tui_build(t, &pl.doc, COLUMNS, 0, pl.ascii);
     snprintf(stamp, sizeof stamp, "%d %s", tui_top(t)->kind, pl.doc.stamp);
@@ -123,6 +125,27 @@ static void take_line(struct tui *t, char *line)
         printf("A number, or one of the letters.\n");
 }
 
+static void console_ended(bool ok)
+{
+    (void)ok;
+    pl.away = false;
+    pl.stamp[0] = '\0';
+    event_add(pl.input, NULL);
+    tui_plain_show(NULL);
+}
+
+static void open_console(struct tui *t)
+{
+    struct drv_err err = DRV_ERR_INIT;
+    event_del(pl.input);
+    pl.away = true;
+    if (tui_console_begin(pl.loop, t->console.host, t->console.vm, console_ended, &err) < 0) {
+        tui_say_err(t, &err);
+        console_ended(false);
+    }
+    t->console.vm[0] = '\0';
+}
+
 static void on_input(evutil_socket_t fd, short what, void *arg)
 {
     struct tui *t = pl.tui;
@@ -135,11 +158,13 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
         t->quit = true;
     } else {
         pl.in_len += (size_t)n;
-        for (char *nl; !t->quit && (nl = memchr(pl.in, '\n', pl.in_len));) {
+        for (char *nl; !t->quit && !pl.away && (nl = memchr(pl.in, '\n', pl.in_len));) {
             size_t len = (size_t)(nl - pl.in);
             *nl = '\0';
             pl.in[len - (len > 0 && nl[-1] == '\r')] = '\0';
             take_line(t, pl.in);
+            if (t->console.vm[0])
+                open_console(t);
             pl.in_len -= len + 1;
             memmove(pl.in, nl + 1, pl.in_len);
             if (!t->quit)
@@ -170,6 +195,7 @@ void tui_plain_end(void)
     if (!pl.on)
         return;
     pl.on = false;
+    tui_console_end();
     if (pl.input)
         event_free(pl.input);
     tui_doc_done(&pl.doc);

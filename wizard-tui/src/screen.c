@@ -9,6 +9,9 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "console.h"
+#include "drover/wire.h"
+
 enum { ESC_MS = 25, SMALL_ROWS = 14 };
 
 static struct {
@@ -17,6 +20,7 @@ static struct {
     struct tui_doc doc;
     struct event *input, *winch;
     bool on, ascii, colour;
+    enum { HERE, AWAY, READ_IT } place; // a console has the terminal, or its last words stand there
 } scr;
 
 // ---- the end, come as it may ----
@@ -26,6 +30,7 @@ void tui_screen_end(void)
     if (!scr.on)
         return;
     scr.on = false;
+    tui_console_end();
     if (scr.input)
         event_free(scr.input);
     if (scr.winch)
@@ -63,17 +68,22 @@ static void begin_colour(void)
     scr.colour = true;
 }
 
-// One row, cut to the width; the rest of it in the same attribute.
-static void put(int row, attr_t attr, bool fill, const char *text)
+// From a column to the end of the row, cut to the width; the rest of it in the same attribute.
+static void put_at(int row, int column, attr_t attr, bool fill, const char *text)
 {
-    unsigned columns = (unsigned)COLS;
-    if (row < 0 || row >= LINES)
+    unsigned columns = (unsigned)COLS - (unsigned)column;
+    if (row < 0 || row >= LINES || column >= COLS)
         return;
     attrset(attr);
-    mvaddnstr(row, 0, text, (int)tui_fit(text, columns));
+    mvaddnstr(row, column, text, (int)tui_fit(text, columns));
     if (fill && tui_width(text) < columns)
         hline(' ' | attr, COLS);
     attrset(A_NORMAL);
+}
+
+static void put(int row, attr_t attr, bool fill, const char *text)
+{
+    put_at(row, 0, attr, fill, text);
 }
 
 static void put_title(void)
@@ -97,8 +107,15 @@ static int put_body(int first, int rows)
     for (int i = 0; i < rows && p->top + (unsigned)i < scr.doc.n; i++) {
         const struct tui_line *l = &scr.doc.lines[p->top + (unsigned)i];
         bool focus = l->id && l->id == p->focus;
-        put(first + i, attribute(l->style) | (focus ? A_REVERSE : 0), focus, l->text);
+        put_at(first + i, (int)scr.doc.side_columns, attribute(l->style) | (focus ? A_REVERSE : 0),
+               focus, l->text);
         focused = focus ? first + i : focused;
+    }
+    for (int i = 0; i < rows && (unsigned)i < scr.doc.n_side; i++) {
+        attrset(attribute(scr.doc.side[i].style));
+        mvaddnstr(first + i, 1, scr.doc.side[i].text,
+                  (int)tui_fit(scr.doc.side[i].text, scr.doc.side_columns - 2));
+        attrset(A_NORMAL);
     }
     return focused;
 }
@@ -136,7 +153,7 @@ void tui_screen_draw(void *unused)
     struct tui *t = scr.tui;
     char bar[512], cli[1100];
     (void)unused;
-    if (!scr.on)
+    if (!scr.on || scr.place != HERE)
         return;
     bool small = LINES < SMALL_ROWS;
     int first = small ? 1 : 2, foot = small ? 2 : 3, rows = LINES - first - foot;
@@ -159,7 +176,7 @@ void tui_screen_draw(void *unused)
     if (column >= 0)
         move(LINES - foot, column);
     else
-        move(focus >= 0 ? focus : first, 0);
+        move(focus >= 0 ? focus : first, focus >= 0 ? (int)scr.doc.side_columns : 0);
     refresh();
 }
 
@@ -182,6 +199,59 @@ static int code_of(int c)
     return c < 256 ? c : 0;
 }
 
+static void take_size(void)
+{
+    struct winsize w;
+    if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_row && w.ws_col)
+        resizeterm(w.ws_row, w.ws_col);
+    scr.tui->redraw = true;
+}
+
+static void come_back(void)
+{
+    scr.place = HERE;
+    flushinp();
+    take_size();
+    tui_screen_draw(NULL);
+}
+
+static void console_ended(bool ok)
+{
+    event_add(scr.input, NULL);
+    if (ok) {
+        come_back();
+        return;
+    }
+    scr.place = READ_IT;
+    printf("\nEnter goes back to the hosts. ");
+    fflush(stdout);
+}
+
+static void open_console(void)
+{
+    struct tui *t = scr.tui;
+    struct drv_err err = DRV_ERR_INIT;
+    endwin();
+    printf("\n");
+    event_del(scr.input);
+    scr.place = AWAY;
+    if (tui_console_begin(scr.loop, t->console.host, t->console.vm, console_ended, &err) < 0) {
+        event_add(scr.input, NULL);
+        tui_say_err(t, &err);
+        come_back();
+    }
+    t->console.vm[0] = '\0';
+}
+
+// OSC 52: terminals that know it, also over ssh, take it into the clipboard of who sits there.
+static void copy(void)
+{
+    DRV_AUTO_FREE char *text = drv_base64(scr.tui->copy, strlen(scr.tui->copy));
+    printf("\033]52;c;%s\a", text);
+    fflush(stdout);
+    scr.tui->copy[0] = '\0';
+}
+
 static void suspend(void)
 {
     endwin();
@@ -200,13 +270,24 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
         drv_loop_stop(scr.loop);
         return;
     }
-    while (!t->quit && (c = getch()) != ERR) {
+    if (scr.place == READ_IT) { // a line, as the terminal is in its usual mode
+        char line[256];
+        ssize_t n = read(fd, line, sizeof line);
+        (void)n;
+        come_back();
+        return;
+    }
+    while (!t->quit && scr.place == HERE && (c = getch()) != ERR) {
         if (c == ('Z' & 0x1f))
             suspend();
         else if (code_of(c))
             tui_type(t, &scr.doc, code_of(c));
         // Later keys act on what this one has brought up.
         tui_screen_draw(NULL);
+        if (t->console.vm[0])
+            open_console();
+        if (t->copy[0])
+            copy();
     }
     if (t->quit)
         drv_loop_stop(scr.loop);
@@ -214,13 +295,12 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
 
 static void on_winch(evutil_socket_t sig, short what, void *arg)
 {
-    struct winsize w;
     (void)sig;
     (void)what;
     (void)arg;
-    if (!ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) && w.ws_row && w.ws_col)
-        resizeterm(w.ws_row, w.ws_col);
-    scr.tui->redraw = true;
+    if (scr.place != HERE)
+        return; // it is looked at when we come back
+    take_size();
     tui_screen_draw(NULL);
 }
 

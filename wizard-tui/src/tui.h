@@ -39,6 +39,7 @@ enum tui_cmd {
     TUI_JOBS_CMD,
     TUI_SETTINGS_CMD,
     TUI_DOCTOR_CMD,
+    TUI_CONSOLE_CMD,
     TUI_CANCEL_CMD,
     TUI_QUIT,
 };
@@ -111,8 +112,14 @@ struct tui {
     unsigned depth; // the open panel is panels[depth - 1]
     struct tui_prompt prompt;
     char message[256];
+    // Wishes to who holds the terminal, who empties them.
+    struct {
+        char host[256], vm[64]; // vm "" = none
+    } console;
+    char copy[1024]; // into the terminal's clipboard, "" = nothing
     bool redraw, quit;
-    bool detached; // a move goes on without us
+    bool detached;   // a move goes on without us
+    char keep[1024]; // a command that is printed on leaving, "" = none
 };
 
 struct tui_panel_def {
@@ -121,6 +128,8 @@ struct tui_panel_def {
     void (*build)(struct tui *t, struct tui_doc *d);
     // True when the command was taken. id: of the focused line.
     bool (*act)(struct tui *t, enum tui_cmd cmd, uint32_t id);
+    // What the line with this id means, NULL = nothing to add; ret is room for it. May be NULL.
+    const char *(*explain)(const struct tui *t, uint32_t id, char *ret, size_t size);
 };
 extern const struct tui_panel_def tui_panel_hosts, tui_panel_move, tui_panel_progress,
     tui_panel_result, tui_panel_jobs, tui_panel_settings, tui_panel_doctor, tui_panel_help;

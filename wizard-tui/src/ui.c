@@ -39,6 +39,7 @@ void tui_done(struct tui *t)
         json_decref(h->stores);
         json_decref(h->jobs);
         json_decref(h->doctor);
+        json_decref(h->help);
     }
     tui_plan_done(&t->plan);
     tui_progress_done(&t->progress);
@@ -98,7 +99,11 @@ void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows
     d->rows = rows;
     d->ascii = ascii;
     tui_panel_def(p->kind)->build(t, d);
-    tui_doc_filter(d, p->filter);
+    const char *filter = t->prompt.kind == TUI_PROMPT_FILTER ? t->prompt.buf : p->filter;
+    tui_doc_filter(d, filter);
+    size_t end = strlen(d->title);
+    if (*filter)
+        snprintf(d->title + end, sizeof d->title - end, "  [only: %s]", filter);
     int at = tui_doc_find(d, p->focus);
     p->focus = at >= 0 ? d->lines[at].id : 0;
     if (at >= 0 && (unsigned)at < p->top)
@@ -296,8 +301,11 @@ void tui_farewell(const struct tui *t, char *ret, size_t size)
 {
     const struct tui_progress *p = &t->progress;
     ret[0] = '\0';
+    if (t->keep[0])
+        snprintf(ret, size, "The move as a command:\n  %s\n", t->keep);
+    size_t at = strlen(ret);
     if (p->move[0] && !p->result)
-        snprintf(ret, size,
+        snprintf(ret + at, size - at,
                  "Detached: the move goes on.\n"
                  "  watch it:   drover-wizard, then j\n"
                  "  follow it:  drover -H %s attach %s\n"

@@ -242,6 +242,28 @@ static void it_starts_once(void **state)
     assert_int_equal(tui_top(&d->t)->kind, TUI_PROGRESS);
 }
 
+static void the_summary_checks_again_and_gives_the_command(void **state)
+{
+    struct desk *d = *state;
+    char farewell[1024];
+    to_options(d);
+    desk_key(d, 'n');
+    desk_answer(d, "hv1.x", "move.check", CHECKED("ok", "R01"));
+    desk_key(d, '\r');
+    desk_focus(d, "[ Copy command ]");
+    desk_key(d, '\r');
+    assert_string_equal(d->t.copy, "drover -H hv1 move web1 --to hv2");
+    tui_farewell(&d->t, farewell, sizeof farewell);
+    assert_non_null(strstr(farewell, "  drover -H hv1 move web1 --to hv2\n"));
+    desk_focus(d, "[ Check only ]");
+    desk_key(d, '\r');
+    assert_int_equal(d->t.plan.page, TUI_PAGE_CHECK);
+    assert_string_equal(d->t.message, "");
+    desk_answer(d, "hv1.x", "move.check", CHECKED("warning", "T02"));
+    desk_line(d, "1 warning");
+    assert_null(desk_take(d, "hv1.x", "move.start"));
+}
+
 static void a_refused_start_says_why(void **state)
 {
     struct desk *d = *state;
@@ -274,6 +296,7 @@ int main(void)
         T(a_permit_that_does_not_help_is_asked_for_once),
         T(findings_stay_beside_a_permit_that_is_not_to_be_had),
         T(it_starts_once),
+        T(the_summary_checks_again_and_gives_the_command),
         T(a_refused_start_says_why),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,6 +145,86 @@ static void long_text_is_broken_between_words(void **state)
     tui_doc_done(&d);
 }
 
+static void a_filter_acts_while_it_is_typed(void **state)
+{
+    struct desk *d = *state;
+    desk_type(d, "/hv3");
+    assert_true(desk_has(d, "hv3"));
+    assert_false(desk_has(d, "hv2"));
+    assert_non_null(strstr(d->doc.title, "[only: hv3]"));
+    desk_key(d, 27);
+    assert_true(desk_has(d, "hv2"));
+}
+
+static void the_console_is_the_vms_under_the_focus(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "OK hv1");
+    desk_key(d, 'o');
+    assert_string_equal(d->t.console.vm, "");
+    desk_focus(d, "web1");
+    desk_key(d, 'o');
+    assert_string_equal(d->t.console.vm, "web1");
+    assert_string_equal(d->t.console.host, "hv1.x");
+}
+
+static void help_explains_the_line_with_the_focus(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "OK hv2");
+    desk_key(d, 's');
+    struct tui_ask *a = desk_asked(d, "hv2.x", "host.show");
+    assert_true(json_is_true(json_object_get(a->args, "help")));
+    desk_reply(d, a, "{\"help\":{\"send\":{\"text\":\"Let VMs leave.\",\"default\":\"off\"}}}");
+    desk_focus(d, "send");
+    desk_key(d, '?');
+    desk_line(d, "send: Let VMs leave. Default: off.");
+    desk_key(d, 27);
+    desk_focus(d, "receive"); // nothing is known about it
+    desk_key(d, '?');
+    assert_false(desk_has(d, "Let VMs"));
+}
+
+static void roles_are_shown_by_name(void **state)
+{
+    struct desk *d = *state;
+    tui_tick(&d->t, 60000);
+    desk_answer(d, "hv2.x", "host.show",
+                "{\"host\":\"hv2.x\",\"settings\":{\"roles\":"
+                "\"admin=S-1-5-21-1-2:VM Admins,hosts=S-1-5-32,viewer=S-1-5-21-1-3:All\"}}");
+    desk_focus(d, "OK hv2");
+    desk_key(d, 's');
+    desk_line(d, "admin=VM Admins,hosts=S-1-5-32,viewer=All");
+}
+
+static void steps_stand_at_the_side_where_there_is_room(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "web1");
+    desk_key(d, '\r');
+    tui_build(&d->t, &d->doc, 99, 18, true);
+    assert_int_equal(d->doc.n_side, 0);
+    tui_build(&d->t, &d->doc, 100, 18, true);
+    assert_string_equal(d->doc.side[0].text, "OK VM web1");
+    assert_string_equal(d->doc.side[1].text, ">> What memory");
+    assert_string_equal(d->doc.side[5].text, ".. Summary");
+}
+
+static void the_way_out_is_on_every_bar(void **state)
+{
+    struct desk *d = *state;
+    static const unsigned widths[] = {50, 80, 100};
+    for (int kind = 0; kind < TUI_PANEL_MAX_; kind++)
+        for (size_t i = 0; i < DRV_ARRAY_LEN(widths); i++) {
+            char bar[400];
+            tui_top(&d->t)->kind = (enum tui_panel_kind)kind;
+            tui_key_bar(&d->t, bar, sizeof bar, widths[i]);
+            assert_true(tui_width(bar) <= widths[i]);
+            assert_non_null(strstr(bar, "  q "));
+            assert_true(kind == TUI_HOSTS || strstr(bar, "Esc "));
+        }
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, desk_begin, desk_end)
@@ -156,7 +236,13 @@ int main(void)
         T(no_key_means_two_things),
         T(nothing_is_on_function_keys_alone),
         T(the_bar_keeps_help_and_quit_at_80),
+        T(the_way_out_is_on_every_bar),
         T(a_filter_keeps_what_matches),
+        T(a_filter_acts_while_it_is_typed),
+        T(the_console_is_the_vms_under_the_focus),
+        T(help_explains_the_line_with_the_focus),
+        T(roles_are_shown_by_name),
+        T(steps_stand_at_the_side_where_there_is_room),
         T(a_setting_is_asked_for_and_set),
         T(the_focus_stays_with_its_line),
         T(foreign_text_reaches_no_terminal),
