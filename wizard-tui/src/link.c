@@ -12,7 +12,7 @@
 #include "drover/wire.h"
 #include "drover/worker.h"
 
-enum kind { ROUND, SLOW, MOVES };
+enum kind { ROUND, SLOW, MOVES, ASIDE };
 
 struct item {
     struct item *next;
@@ -60,6 +60,8 @@ static enum kind kind_of(const struct tui_ask *a)
     case TUI_WANT_CANCEL:
     case TUI_WANT_CHOICE:
         return ROUND;
+    case TUI_WANT_CPUS:
+        return ASIDE;
     default:
         return SLOW;
     }

@@ -2,11 +2,11 @@
 // The ways to the agents: puts the model's questions on worker threads and brings the answers back
 // to the loop.
 //
-// drv_client blocks, Kerberos and DNS below it too, so each host has up to three lines, each of one
+// drv_client blocks, Kerberos and DNS below it too, so each host has up to four lines, each of one
 // connection that at most one worker uses at a time: the regular round, what may take long (a
-// frozen file server must not hide what else is known), and the moves. The loop never waits, keys
-// are served while a host is silent, and all state stays on the loop thread without a lock. Poll
-// instead would mean an asynchronous copy of client and log-on.
+// frozen file server must not hide what else is known), the moves, and what nobody waits for. The
+// loop never waits, keys are served while a host is silent, and all state stays on the loop thread
+// without a lock. Poll instead would mean an asynchronous copy of client and log-on.
 #ifndef TUI_LINK_H
 #define TUI_LINK_H
 

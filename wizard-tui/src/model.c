@@ -61,6 +61,39 @@ bool tui_move_active(const json_t *job)
     return !strcmp(tui_text(job, "state"), "active");
 }
 
+bool tui_listed(const json_t *names, const char *name)
+{
+    size_t i;
+    json_t *n;
+    json_array_foreach(names, i, n)
+    {
+        if (json_is_string(n) && !strcmp(json_string_value(n), name))
+            return true;
+    }
+    return false;
+}
+
+// As far as the source knows the other host's models; what it does not know, the check will tell.
+static const char *cpu_refusal(const struct tui *t, const struct tui_host *h, char *buf,
+                               size_t size)
+{
+    const json_t *def = json_object_get(t->plan.definition, "definition");
+    const char *accel = tui_text(def, "accel"),
+               *model = tui_text(json_object_get(def, "cpu"), "model");
+    size_t i;
+    json_t *row;
+    json_array_foreach(json_object_get(t->plan.cpus, "hosts"), i, row)
+    {
+        const json_t *models = json_object_get(json_object_get(row, "models"), accel);
+        if (strcmp(tui_text(row, "host"), h->fqdn) != 0 || !json_array_size(models) || !*model ||
+            tui_listed(models, model))
+            continue;
+        snprintf(buf, size, "its CPU cannot be the VM's %s", model);
+        return buf;
+    }
+    return NULL;
+}
+
 const char *tui_host_refusal(const struct tui *t, const struct tui_host *h, char *buf, size_t size)
 {
     int64_t wants = tui_number(json_object_get(t->plan.definition, "definition"), "memory_kib");
@@ -83,7 +116,7 @@ const char *tui_host_refusal(const struct tui *t, const struct tui_host *h, char
                  (long long)tui_number(memory, "free_kib") / 1024, (long long)wants / 1024);
         return buf;
     }
-    return NULL;
+    return cpu_refusal(t, h, buf, size);
 }
 
 // ---- asking ----
@@ -98,7 +131,7 @@ static const struct {
     [TUI_WANT_CHECK] = {"move.check", LONG_MS},   [TUI_WANT_START] = {"move.start", LONG_MS},
     [TUI_WANT_CANCEL] = {"move.cancel", CALL_MS}, [TUI_WANT_CHOICE] = {"move.set", CALL_MS},
     [TUI_WANT_SET] = {"host.set", LONG_MS},       [TUI_WANT_HELP] = {"host.show", CALL_MS},
-    [TUI_WANT_DOCTOR] = {"doctor.host", LONG_MS},
+    [TUI_WANT_CPUS] = {"host.cpus", LONG_MS},     [TUI_WANT_DOCTOR] = {"doctor.host", LONG_MS},
 };
 
 const char *tui_way(const struct tui *t, const char *fqdn)
@@ -319,6 +352,10 @@ static void take(struct tui *t, struct tui_host *h, const struct tui_ask *a)
     case TUI_WANT_CHOICE:
     case TUI_WANT_SET:
         take_set(t, h, a);
+        break;
+    case TUI_WANT_CPUS:
+        if (h && !strcmp(t->plan.source, h->fqdn))
+            keep(&t->plan.cpus, a);
         break;
     case TUI_WANT_HELP:
         if (h)

@@ -21,6 +21,7 @@ struct tui;
 
 const char *tui_text(const json_t *obj, const char *key);
 int64_t tui_number(const json_t *obj, const char *key); // not negative
+bool tui_listed(const json_t *names, const char *name); // in an array of strings
 struct tui_name {                                       // by value
     char s[64];
 };
@@ -62,6 +63,7 @@ enum tui_want {
     TUI_WANT_CHOICE,
     TUI_WANT_SET,
     TUI_WANT_HELP,
+    TUI_WANT_CPUS,
     TUI_WANT_DOCTOR,
     TUI_WANT_MAX_,
 };
@@ -108,6 +110,7 @@ struct tui_plan {
     enum tui_what what;
     bool what_chosen;   // by a person: no longer preselected
     json_t *definition; // of the VM, NULL before vm.show answered
+    json_t *cpus;       // of all hosts, as the source knows them; NULL before it answered
     unsigned n_disks, n_nics;
     struct {
         char id[64], from[64], to[64]; // to "" = the store of the whole move

@@ -32,6 +32,7 @@ void tui_plan_done(struct tui_plan *p)
 {
     tui_plan_changed(p);
     json_decref(p->definition);
+    json_decref(p->cpus);
     *p = (struct tui_plan){0};
 }
 
@@ -55,8 +56,10 @@ void tui_plan_begin(struct tui *t, const char *host, const char *vm)
     DRV_COPY(p->vm, vm);
     p->page = *vm ? TUI_PAGE_WHAT : TUI_PAGE_VM;
     p->keep_s = KEEP_S;
-    if (*vm)
-        tui_ask(t, host, TUI_WANT_VM, json_pack("{s:s}", "vm", vm));
+    if (!*vm)
+        return;
+    tui_ask(t, host, TUI_WANT_VM, json_pack("{s:s}", "vm", vm));
+    tui_ask(t, host, TUI_WANT_CPUS, NULL);
 }
 
 static bool on_share(const struct tui *t, const char *store)

@@ -101,24 +101,12 @@ void tui_progress_event(struct tui_progress *p, const json_t *e)
     p->stuck = json_incref(json_object_get(e, "stuck"));
 }
 
-static bool listed(const json_t *names, const char *name)
-{
-    size_t i;
-    json_t *n;
-    json_array_foreach(names, i, n)
-    {
-        if (json_is_string(n) && !strcmp(json_string_value(n), name))
-            return true;
-    }
-    return false;
-}
-
 const json_t *tui_progress_choice(const struct tui_progress *p, size_t *io_at)
 {
     const json_t *list = json_object_get(p->stuck, "choices"), *c;
     while ((c = json_array_get(list, (*io_at)++)))
         if (!strncmp(tui_text(c, "call"), "move.", 5) &&
-            listed(p->capabilities, tui_text(c, "name")))
+            tui_listed(p->capabilities, tui_text(c, "name")))
             return c;
     return NULL;
 }

@@ -57,6 +57,20 @@ static void a_host_that_cannot_take_it_says_why(void **state)
     assert_false(desk_has(d, "hv1"));
 }
 
+static void a_host_whose_cpu_does_not_do_says_so(void **state)
+{
+    struct desk *d = *state;
+    open_wizard(d, "{\"name\":\"web1\",\"definition\":{\"accel\":\"kvm\",\"cpu\":{\"model\":"
+                   "\"Skylake\"},\"disks\":[{\"id\":\"disk0\",\"store\":\"VM\"}]}}");
+    desk_key(d, 'n');
+    assert_false(desk_line(d, "hv2")->off); // not known yet
+    desk_answer(d, "hv1.x", "host.cpus",
+                "{\"hosts\":[{\"host\":\"hv2.x\",\"models\":{\"kvm\":[\"Haswell\"]}}]}");
+    const struct tui_line *l = desk_line(d, "hv2");
+    assert_true(l->off);
+    assert_non_null(strstr(l->text, "its CPU cannot be the VM's Skylake"));
+}
+
 static void an_incomplete_page_says_what_is_missing(void **state)
 {
     struct desk *d = *state;
@@ -285,6 +299,7 @@ int main(void)
         T(disks_on_the_share_stay),
         T(local_disks_come_along),
         T(a_host_that_cannot_take_it_says_why),
+        T(a_host_whose_cpu_does_not_do_says_so),
         T(an_incomplete_page_says_what_is_missing),
         T(back_keeps_what_was_chosen),
         T(what_is_asked_is_what_the_command_says),
