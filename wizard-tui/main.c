@@ -11,12 +11,13 @@
 
 #include "drover/connect.h"
 #include "drover/loop.h"
+#include "drover/worker.h"
 #include "hostlist.h"
 #include "link.h"
 #include "plain.h"
 #include "screen.h"
 
-enum { KEY_PLAIN = 1, TICK_MS = 500 };
+enum { KEY_PLAIN = 1, TICK_MS = 500, LAST_MS = 500 };
 
 const char *argp_program_version = "drover-wizard " DROVER_VERSION;
 
@@ -128,6 +129,15 @@ static void tear_down(struct app *a)
 {
     a->tui.port.unfollow(a->tui.port.arg);
     fflush(stdout);
+    // What is under way with hosts that answer ends in a moment.
+    event_del(a->tick);
+    for (int i = 0, idle = 0; i < LAST_MS / 10 && !idle; i++) {
+        idle = !drv_work_running();
+        event_base_loop(drv_loop_base(a->loop), EVLOOP_NONBLOCK);
+        idle = idle && !drv_work_running(); // an answer may have led to another question
+        if (!idle)
+            drv_sleep_ms(10);
+    }
     if (!tui_links_free(a->links))
         _exit(EXIT_SUCCESS); // a thread waits for a silent host; nothing of ours is left to do
     event_free(a->tick);
@@ -144,7 +154,7 @@ static int run(struct app *a, const struct options *o, struct drv_err *err)
     bool plain = o->plain || !tui_screen_capable(why, sizeof why);
     if (plain && !o->plain)
         fprintf(stderr, "drover-wizard: %s; going on as with --plain\n", why);
-    a->show = plain ? tui_plain_show : tui_screen_draw;
+    a->show = plain ? tui_plain_show : tui_screen_tick;
     if (set_up(a, o, err) < 0 || (plain ? tui_plain_begin(a->loop, &a->tui, ascii, err)
                                         : tui_screen_begin(a->loop, &a->tui, ascii, err)) < 0)
         return -1;

@@ -12,7 +12,7 @@
 #include "console.h"
 #include "drover/wire.h"
 
-enum { ESC_MS = 25, SMALL_ROWS = 14 };
+enum { ESC_MS = 25, SMALL_ROWS = 14, PROGRESS_MS = 900 };
 
 static struct {
     struct drv_loop *loop;
@@ -20,6 +20,7 @@ static struct {
     struct tui_doc doc;
     struct event *input, *winch;
     bool on, ascii, colour;
+    int64_t drawn_ms;                   // at a tick
     enum { HERE, AWAY, READ_IT } place; // a console has the terminal, or its last words stand there
 } scr;
 
@@ -180,6 +181,15 @@ void tui_screen_draw(void *unused)
     refresh();
 }
 
+void tui_screen_tick(void *unused)
+{
+    const struct tui *t = scr.tui;
+    if (tui_top(scr.tui)->kind == TUI_PROGRESS && t->now_ms - scr.drawn_ms < PROGRESS_MS)
+        return;
+    scr.drawn_ms = t->now_ms;
+    tui_screen_draw(unused);
+}
+
 // ---- input ----
 
 static int code_of(int c)
@@ -310,12 +320,12 @@ int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct dr
     scr.loop = loop;
     scr.tui = t;
     scr.ascii = ascii;
-    tui_restore_on_crash();
     if (!getenv("ESCDELAY"))
         set_escdelay(ESC_MS); // Esc acts at once
     if (!initscr())
         return drv_err(err, DRV_EIO, "the terminal cannot be used");
     scr.on = true;
+    tui_restore_on_crash();
     raw();
     noecho();
     nonl();

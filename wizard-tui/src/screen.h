@@ -8,11 +8,14 @@
 
 // Can stdin and stdout show it? False: why, in one line.
 bool tui_screen_capable(char *ret_why, size_t size);
-// Should the process crash from now on, the terminal is as it was before.
+// After initscr(): should the process crash from now on, the terminal is as tui_screen_capable()
+// found it.
 void tui_restore_on_crash(void);
 // Take the terminal over; tui_screen_end() or any end of the process gives it back.
 int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv_err *err);
 void tui_screen_draw(void *unused);
+// The same at a tick of the clock: a move's progress once a second, for slow lines.
+void tui_screen_tick(void *unused);
 void tui_screen_end(void);
 
 #endif

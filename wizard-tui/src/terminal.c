@@ -22,6 +22,7 @@ bool tui_screen_capable(char *ret_why, size_t size)
 {
     const char *term = getenv("TERM");
     int rc;
+    bool can = false;
     if (!isatty(STDIN_FILENO) || !isatty(STDOUT_FILENO))
         snprintf(ret_why, size, "this is no terminal");
     else if (!term || !*term || !strcmp(term, "dumb"))
@@ -31,8 +32,11 @@ bool tui_screen_capable(char *ret_why, size_t size)
     else if (!cursor_address || !clear_screen)
         snprintf(ret_why, size, "the terminal \"%s\" cannot place its cursor", term);
     else
-        return true;
-    return false;
+        can = true;
+    tcgetattr(STDIN_FILENO, &saved); // before initscr() changes it
+    if (cur_term)
+        del_curterm(cur_term); // initscr() makes its own
+    return can;
 }
 
 static void on_crash(int sig)
@@ -48,7 +52,6 @@ void tui_restore_on_crash(void)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     struct sigaction act = {.sa_handler = on_crash};
-    tcgetattr(STDIN_FILENO, &saved);
     snprintf(restore, sizeof restore, "%s%s%s\r\n", exit_attribute_mode ? exit_attribute_mode : "",
              cursor_normal ? cursor_normal : "", exit_ca_mode ? exit_ca_mode : "");
     for (unsigned i = 0; i < DRV_ARRAY_LEN(signals); i++)

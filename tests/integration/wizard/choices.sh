@@ -28,7 +28,7 @@ need "guest busy" guest_ctl $IP mem 16
 need "guest writes" guest_ctl $IP dirty 100
 lab link hv1 mig 60mbit
 
-MOVE=$(drover_as alice hv1 move "$VM" --to hv2 --detach | tail -n 1)
+need "move begun" drover_as alice hv1 move "$VM" --to hv2 --detach
 wizard_open big 80x24 alice
 wizard_open tiny 50x10 alice
 wizard_open lines 80x24 alice "" --plain
@@ -51,6 +51,10 @@ done
 sees "80x24: says what a choice means" big "The pause may take up to"
 lacks "nothing that the agent lacks" big "[ More bandwidth" # there is no cap
 lacks "the time left is not made up" big "Time left: this phase"
+
+update=$(bytes big 6)
+echo "     $update bytes an update at 80x24"
+is "an update takes less than 400 bytes, and there are some" $((update > 20 && update < 400)) 1
 
 focus big "[ Wait"
 keys big Enter

@@ -19,8 +19,9 @@ wizard_open() {
     shift $(($# < 4 ? $# : 4))
     terminal new-session -d -s "$pane" -x "${size%x*}" -y "${size#*x}" \
         env LC_ALL=C.UTF-8 DROVER_BUILD="$DROVER_BUILD" DROVER_LAB_DIR="$LAB" DROVER_LAB_PREFIX="$NS_PREFIX" \
-        bash -c "'$LAB_CHECKOUT/tests/lab/lab' exec admin --user '$user' -- env HOME='$WORK/home' $env \
-            drover-wizard -H hv1.$DOMAIN $*; echo \"status \$?\"; sleep 600"
+        bash -c "before=\$(stty -g); '$LAB_CHECKOUT/tests/lab/lab' exec admin --user '$user' -- env HOME='$WORK/home' $env \
+            drover-wizard -H hv1.$DOMAIN $*; echo \"status \$?\"
+            [[ \$(stty -g) == \"\$before\" ]] && echo the terminal is as before; sleep 600"
 }
 
 wizard_close() { terminal kill-session -t "$1"; }
@@ -55,6 +56,23 @@ lacks() { # TEXT PANE WORDS
     else
         good "$1"
     fi
+}
+
+# shape PANE: the screen without what changes between two looks, figures and lines that are not known at first.
+shape() {
+    screen "$1" | sed -E '/Time left:|Expected pause/d; s/[0-9.]+ ([KMG]i)?B?(\/s)?|[0-9.]+ (m?s|min)\b|[0-9]+%//g
+        s/[█·▁▂▃▄▅▆▇ #._:=+*-]+/ /g'
+}
+
+# colours PANE: lines in which something is coloured.
+colours() { terminal capture-pane -pe -t "$1" | grep -cE $'\e\\[([0-9]+;)*(3[0-7]|4[0-7]|9[0-7])(;[0-9]+)*m'; }
+
+# bytes PANE SECONDS: sent to the terminal per second, which is per update of a move's progress.
+bytes() {
+    terminal pipe-pane -t "$1" "cat >'$WORK/bytes'"
+    sleep "$2"
+    terminal pipe-pane -t "$1"
+    echo $(($(wc -c <"$WORK/bytes") / $2))
 }
 
 # focus PANE WORDS: with the arrow keys, as the cursor tells.
