@@ -156,6 +156,7 @@ int cli_vm_insert(struct cli *c, const struct cli_args *a);
 int cli_vm_register(struct cli *c, const struct cli_args *a);
 int cli_vm_console(struct cli *c, const struct cli_args *a);
 int cli_vm_vnc(struct cli *c, const struct cli_args *a);
+int cli_vm_log(struct cli *c, const struct cli_args *a);
 int cli_check(struct cli *c, const struct cli_args *a);
 int cli_move(struct cli *c, const struct cli_args *a);
 int cli_move_storage(struct cli *c, const struct cli_args *a);
@@ -170,7 +171,7 @@ int cli_doctor(struct cli *c, const struct cli_args *a);
 extern const struct argp_option cli_host_list_options[], cli_create_options[], cli_set_options[],
     cli_start_options[], cli_stop_options[], cli_delete_options[], cli_check_options[],
     cli_move_options[], cli_storage_options[], cli_jobs_options[], cli_delegation_options[],
-    cli_doctor_options[], cli_audit_options[];
+    cli_doctor_options[], cli_audit_options[], cli_log_options[];
 
 // "fs.example.lan" of "smb://fs.example.lan/VM"; other text as it is. Caller frees.
 char *cli_server_of(const char *store);

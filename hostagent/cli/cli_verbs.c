@@ -85,6 +85,12 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover -H hv1 vm vnc desk01\n\n"
                  "Prints the port and serves until Ctrl-C. After a move, connect the viewer again."},
 
+    {.noun = "vm", .verb = "log", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_log_options, .run = cli_vm_log,
+     .summary = "What a host has written down about a VM, with QEMU's own words",
+     .examples = "  drover -H hv1 vm log web01\n"
+                 "  drover vm log web01 --lines 500 --follow\n\n"
+                 "Starts with their command line, stops, pauses and moves with their reasons. Each host has its own."},
+
     {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = DRV_TICKET_MUST, .run = cli_check,
      .summary = "Could this VM move? Changes nothing",
      .examples = "  drover check web01 --to hv2\n  drover check web01 --to hv2 --storage fast --json"},

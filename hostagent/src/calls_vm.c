@@ -11,6 +11,7 @@
 #include "drover/finding.h"
 #include "drover/storeproc.h"
 #include "tables.h"
+#include "vm_log.h"
 
 enum { STOP_DEFAULT_S = 60, STOP_MAX_S = 24 * 3600 };
 
@@ -171,6 +172,14 @@ static json_t *vm_delete(struct ha_ctx *ctx, const json_t *args, struct drv_err 
 
 // --- vm.start, vm.stop ---
 
+// For the VM's log: who wants it.
+static void note_asked(struct ha_ctx *ctx, const struct ha_vm *vm, const char *what)
+{
+    char who[512];
+    ha_ctx_who(ctx, who, sizeof who);
+    ha_vmlog(ctx->ha, vm->def.uuid, "%s, asked for by %s", what, who);
+}
+
 static json_t *vm_start(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     const char *key;
@@ -184,7 +193,11 @@ static json_t *vm_start(struct ha_ctx *ctx, const json_t *args, struct drv_err *
     }
     struct ha_start_opts opts = {.take_over = take_over, .host_is_dead = dead};
     struct ha_vm *vm = ha_vm_lock(ctx->ha, key, "starting", err);
+    if (vm)
+        note_asked(ctx, vm, take_over ? "start with take-over" : "start");
     int rc = vm ? ha_vm_start(vm, &opts, err) : -1;
+    if (vm && rc < 0)
+        ha_vmlog(ctx->ha, vm->def.uuid, "%s", err->msg);
     ha_vm_unlock(vm);
     ha_audit_end(ctx, key, rc < 0 ? err : NULL);
     return rc < 0 ? NULL : brief(ctx->ha, key);
@@ -203,7 +216,11 @@ static json_t *vm_stop(struct ha_ctx *ctx, const json_t *args, struct drv_err *e
         return NULL;
     }
     struct ha_vm *vm = ha_vm_lock(ctx->ha, key, "stopping", err);
+    if (vm)
+        note_asked(ctx, vm, force ? "the plug is pulled" : "shutdown");
     int rc = vm ? ha_vm_stop(vm, force, (int)timeout_s, err) : -1;
+    if (vm && rc < 0)
+        ha_vmlog(ctx->ha, vm->def.uuid, "%s", err->msg);
     ha_vm_unlock(vm);
     ha_audit_end(ctx, key, rc < 0 ? err : NULL);
     return rc < 0 ? NULL : brief(ctx->ha, key);

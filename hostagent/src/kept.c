@@ -11,19 +11,11 @@
 
 enum { SWEEP_EVERY_S = 600 };
 
-// The wall clock, as the time of days must pass while no agent runs.
-static int64_t wall_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 int ha_kept_add(struct ha *ha, const char *move, const char *store, const char *path,
                 int64_t keep_s, struct drv_err *err)
 {
     char name[SS_PATH_MAX];
-    struct db_kept k = {.path = name, .until_ms = wall_ms() + keep_s * 1000};
+    struct db_kept k = {.path = name, .until_ms = drv_wall_ms() + keep_s * 1000};
     DRV_COPY(name, path);
     DRV_COPY(k.move, move);
     DRV_COPY(k.store, store);
@@ -96,7 +88,7 @@ static void sweep_in(struct ha *ha, int s);
 
 static void sweep(void *arg)
 {
-    ha_kept_sweep(arg, wall_ms());
+    ha_kept_sweep(arg, drv_wall_ms());
 }
 
 static void swept(void *arg)

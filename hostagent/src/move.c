@@ -10,6 +10,7 @@
 
 #include "drover/log.h"
 #include "drover/worker.h"
+#include "vm_log.h"
 
 enum {
     KEEP_OVER_MS = 10 * 60 * 1000, // a move that ended is remembered in memory for so long
@@ -92,20 +93,13 @@ int ha_move_add(struct ha_move *m, const struct ha_ctx *channel, struct drv_err 
     return c.rc;
 }
 
-static int64_t wall_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_REALTIME, &ts);
-    return (int64_t)ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
-}
-
 struct ha_move *ha_move_new(struct ha *ha, const struct mv_plan *plan, bool source)
 {
     struct ha_move *m = drv_xcalloc(1, sizeof *m);
     m->ha = ha;
     m->plan = *plan;
     m->source = source;
-    m->begun_ms = wall_ms();
+    m->begun_ms = drv_wall_ms();
     pthread_mutex_init(&m->step, NULL);
     m->job = mv_job_new(plan, &ha_move_ports, m, source);
     return m;
@@ -267,9 +261,24 @@ static void journal_result(struct ha_move *m, enum mv_result result, const struc
             F_STR("state", mv_result_name(result)), F_STR("error", why->msg));
 }
 
+// For the VM's log: where it went, or why it stayed.
+static void log_end(const struct ha_move *m, enum mv_result result, const struct drv_err *why,
+                    const json_t *object)
+{
+    const char *what = mv_plan_is_storage(&m->plan) ? "move of its disks" : "move";
+    double paused_ms = json_number_value(json_object_get(object, "blackout_ms"));
+    if (result == MV_DONE)
+        ha_vmlog(m->ha, m->plan.def.uuid, "%s %s to %s is done; the guest was paused for %.0f ms",
+                 what, m->plan.move, m->plan.to, paused_ms);
+    else
+        ha_vmlog(m->ha, m->plan.def.uuid, "%s %s to %s: %s: %s", what, m->plan.move, m->plan.to,
+                 mv_result_name(result), why->msg);
+}
+
 void ha_move_end_source(struct ha_move *m, enum mv_result result, const struct drv_err *why)
 {
     json_t *object = mv_job_result(m->job, result, why);
+    log_end(m, result, why, object);
     journal_result(m, result, why, object);
     drv_client_free(DRV_TAKE(m->channel));
     ha_peer_unref(DRV_TAKE(m->user));
@@ -284,6 +293,8 @@ void ha_move_main(void *arg)
     drv_log(LOG_NOTICE, "move.begin", F_STR("move", m->plan.move), F_STR("vm", m->plan.def.name),
             F_STR("to", m->plan.to), F_STR("user", m->plan.user));
     bool storage = mv_plan_is_storage(&m->plan);
+    ha_vmlog(m->ha, m->plan.def.uuid, "move %s%s to %s begins, asked for by %s", m->plan.move,
+             storage ? " of its disks" : "", m->plan.to, m->plan.user);
     if (!storage)
         m->channel = ha_channel_open(m->ha, m->plan.to, m->user, m->permit, &err);
     if (storage)
@@ -332,6 +343,12 @@ void ha_move_end_destination(struct ha_move *m, enum db_move_state state)
         db_move_set_state(m->ha->db, m->plan.move, state, NULL, NULL, &err) < 0 &&
         state == DB_MOVE_DONE)
         drv_log_err(LOG_ERR, "move.journal", &err);
+    if (state == DB_MOVE_DONE)
+        ha_vmlog(m->ha, m->plan.def.uuid, "has arrived from %s by move %s", m->plan.from,
+                 m->plan.move);
+    else if (m->journalled)
+        ha_vmlog(m->ha, m->plan.def.uuid, "move %s from %s: %s", m->plan.move, m->plan.from,
+                 db_move_state_name(state));
     ha_move_drop_keys(m);
     ha_move_over(m, NULL);
 }

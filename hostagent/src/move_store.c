@@ -8,6 +8,7 @@
 
 #include "drover/log.h"
 #include "kept.h"
+#include "vm_log.h"
 
 static struct ha_owner *owner_of(struct ha_move *m)
 {
@@ -163,13 +164,11 @@ static int close_stores(void *ctx, struct drv_err *err)
     if (mv_plan_is_storage(&m->plan))
         return ha_storage_close(m, err);
     struct ha_owner *o = owner_of(m);
-    char dir[256];
     if (o)
         m->vm->run.owner = NULL;
     int rc = ha_owner_quit(o, err);
-    ha_vm_dir(m->ha, m->plan.def.uuid, dir, sizeof dir);
     if (rc == 0 && (!m->vm || !m->vm->run.qemu))
-        ha_vm_dir_remove(dir);
+        ha_vm_dir_end(m->ha, m->plan.def.uuid);
     return rc;
 }
 

@@ -65,10 +65,8 @@ static void remove_files(const char *dir)
     in_dir(dir, "qemu", path);
     empty_dir(path);
     rmdir(path);
-    in_dir(dir, "qemu.log", path);
-    unlink(path);
     ha_state_remove(dir);
-    rmdir(dir); // stays when others have files in it
+    rmdir(dir); // stays when there are logs, or others have files in it
 }
 
 void ha_qemu_last_words(const char *dir, char *out, size_t size)
@@ -131,6 +129,17 @@ static int open_taps(struct ha_qemu *h, int fds[], struct drv_err *err)
     return 0;
 }
 
+// For the VM's log.
+static void note_command(const char *dir, const struct ha_argv *argv)
+{
+    char path[PATH_MAX];
+    DRV_AUTO_FREE char *text = ha_argv_text(argv);
+    in_dir(dir, "start.log", path);
+    DRV_AUTO_FILE FILE *f = fopen(path, "ae");
+    if (f)
+        fprintf(f, "%s\n", text);
+}
+
 // Command line and process; our copies of the taps are closed in any case.
 static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char *sock_dir,
                  struct drv_err *err)
@@ -144,6 +153,7 @@ static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char 
     struct ha_argv argv;
     int rc = ha_qemu_args(&h->def, &rt, &argv, err);
     if (rc == 0) {
+        note_command(h->dir, &argv);
         struct drv_spawn s = {
             .argv = (const char *const *)argv.v,
             .log_path = log_path,

@@ -6,6 +6,7 @@
 // Layout of a VM's run directory (made here; on tmpfs, so it never survives the host):
 //   <dir>/state.json    what ha_qemu_attach() needs (root's; QEMU cannot write here)
 //   <dir>/qemu.log      QEMU's messages
+//   <dir>/start.log     its command line; both stay when QEMU ends, for the VM's log (vm_log.h)
 //   <dir>/qemu/         owned by QEMU's user: monitors, serial console, VNC, pid file
 #ifndef HOSTAGENT_QEMU_PROC_H
 #define HOSTAGENT_QEMU_PROC_H
@@ -65,8 +66,8 @@ void ha_qemu_free(struct ha_qemu *h);
 // What the process said last ("" = nothing), for the message after it went away. Bounded to size.
 void ha_qemu_last_words(const char *dir, char *out, size_t size);
 
-// Remove what a dead QEMU left in its run directory (state, sockets, pid file, log), not dir's
-// other files. DRV_EBUSY if it is alive.
+// Remove what a dead QEMU left in its run directory (state, sockets, pid file), not its messages
+// and not dir's other files. DRV_EBUSY if it is alive.
 int ha_qemu_sweep(const char *dir, struct drv_err *err);
 
 // "<dir>/qemu/<name>", see HA_SOCK_*.

@@ -17,15 +17,17 @@
 #include "peers.h"
 #include "permit.h"
 #include "tables.h"
+#include "vm_log.h"
 
 // A move that is cancelled needs a while to bring everything back.
 enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000, STOP_MOVES_MS = 30000 };
 
 // --- one table of calls ---
 
-static const struct ha_call *const tables[] = {
-    ha_calls_host, ha_calls_store, ha_calls_vm,     ha_calls_vm_set, ha_calls_move,
-    ha_calls_peer, ha_calls_audit, ha_calls_doctor, ha_calls_permit, ha_calls_console};
+static const struct ha_call *const tables[] = {ha_calls_host,    ha_calls_store,  ha_calls_vm,
+                                               ha_calls_vm_set,  ha_calls_move,   ha_calls_peer,
+                                               ha_calls_audit,   ha_calls_doctor, ha_calls_permit,
+                                               ha_calls_console, ha_calls_log};
 
 static struct ha_call *all_calls(void)
 {
@@ -102,6 +104,7 @@ static void attach(void *arg)
     }
     if (ha_vms_attach(arg, &err) < 0)
         drv_log_err(LOG_ERR, "agent.attach", &err);
+    ha_vmlog_prune(arg);
 }
 
 // A host channel has ended, and with it what hangs on it (loop thread).

@@ -7,6 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vm_event.h"
+#include "vm_log.h"
+
 enum { LOCK_WAIT_MS = 3000 };
 
 struct ha_vm *ha_vm_find(struct ha *ha, const char *name_or_uuid)
@@ -151,11 +154,14 @@ struct publish_call {
     uint64_t epoch;
     const struct ss_vmdef *def;
     const char *home_store, *home;
+    bool news; // why is another one
 };
 
 static void publish_on_loop(void *arg)
 {
+    enum { SAME_BYTES = 24 }; // a reason that differs in a number behind these is the same
     struct publish_call *c = arg;
+    c->news = c->why && c->why[0] && strncmp(c->why, c->vm->why, SAME_BYTES) != 0;
     if (c->state)
         DRV_COPY(c->vm->state, c->state);
     if (c->epoch)
@@ -177,6 +183,8 @@ void ha_vm_publish(struct ha_vm *vm, const char *state, uint64_t epoch, const ch
 {
     struct publish_call c = {.vm = vm, .state = state, .epoch = epoch, .why = why};
     drv_loop_call(vm->ha->loop, publish_on_loop, &c);
+    if (c.news)
+        ha_vmlog(vm->ha, vm->def.uuid, "%s", why);
 }
 
 void ha_vm_set_def(struct ha_vm *vm, const struct ss_vmdef *def, const char *home_store,
@@ -262,8 +270,12 @@ static void on_event(const json_t *ev, void *arg)
     const char *device = json_string_value(json_object_get(data, "node-name"));
     json_int_t s = 0, us = 0;
     json_unpack((json_t *)ev, "{s:{s:I, s:I}}", "timestamp", "seconds", &s, "microseconds", &us);
+    struct ha_vm *vm = arg;
+    char text[400];
     if (name)
-        post_event(arg, name, device ? device : "", s * 1000000 + us);
+        post_event(vm, name, device ? device : "", s * 1000000 + us);
+    if (ha_event_text(ev, text, sizeof text)) // a line into the kernel's cache: it does not block
+        ha_vmlog(vm->ha, vm->def.uuid, "%s", text);
 }
 
 static void on_gone(const struct drv_err *why, void *arg)

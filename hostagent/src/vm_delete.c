@@ -8,6 +8,7 @@
 #include "notices.h"
 #include "vm_change.h"
 #include "vm_create.h"
+#include "vm_log.h"
 
 enum { LIST_MAX = 4096 };
 
@@ -177,6 +178,7 @@ int ha_vm_delete(struct ha_vm *vm, bool keep_disks, json_t *notices, struct drv_
         ha_vm_unlock(vm);
         return -1;
     }
+    ha_vmlog_remove(vm->ha, vm->def.uuid);
     ha_vm_remove(vm);
     return 0;
 }

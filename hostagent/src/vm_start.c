@@ -9,6 +9,7 @@
 #include "drover/finding.h"
 #include "drover/log.h"
 #include "takeover.h"
+#include "vm_log.h"
 #include "vm_set.h"
 
 // How long QEMU keeps requests for a drover-store that died, before it pauses the guest. A new one
@@ -217,6 +218,7 @@ static int own_and_run(struct ha_vm *vm, const struct ss_vmdef *def, const struc
         return -1;
     ha_vm_set_def(vm, def, vm->home_store, vm->home);
     ha_vm_publish(vm, "running", run->owner->rec.epoch, "");
+    ha_vmlog(ha, def->uuid, "started with epoch %llu", (unsigned long long)run->owner->rec.epoch);
     // The guest runs. The view is for people: without it nothing stops.
     struct drv_err why = DRV_ERR_INIT;
     if (ha_home_write_view(home, vm->home, def, run->owner->rec.epoch, &why) < 0)

@@ -6,6 +6,7 @@
 #include "agent.h"
 #include "drover/log.h"
 #include "drover/worker.h"
+#include "vm_log.h"
 
 // After a lost session: is the VM another host's by now (rule 4)? Then nothing is ours to write.
 static bool taken_by_another(struct ha_vm *vm, const struct ha_owner *o)
@@ -57,9 +58,8 @@ static int let_go(struct ha_vm *vm, struct drv_err *err)
 int ha_vm_ended(struct ha_vm *vm, struct drv_err *err)
 {
     struct ha_qemu *qemu = vm->run.qemu;
-    char last[200] = "", dir[256];
+    char last[200] = "";
     int rc = 0;
-    ha_vm_dir(vm->ha, vm->def.uuid, dir, sizeof dir);
     if (qemu) {
         if (ha_qemu_quit(qemu, err) < 0)
             return -1; // stuck in the kernel: its disks must not be let go
@@ -71,7 +71,7 @@ int ha_vm_ended(struct ha_vm *vm, struct drv_err *err)
         snprintf(last, sizeof last, "the owner record could not be set to stopped: %.120s",
                  err ? err->msg : "");
     ha_vm_publish(vm, "stopped", 0, last);
-    ha_vm_dir_remove(dir);
+    ha_vm_dir_end(vm->ha, vm->def.uuid);
     return rc;
 }
 
@@ -162,6 +162,7 @@ void ha_vm_look(struct ha_vm *vm)
         return;
     }
     drv_log(LOG_NOTICE, "vm.ended", F_STR("vm", vm->def.name));
+    ha_vmlog(vm->ha, vm->def.uuid, "QEMU has ended");
     if (ha_vm_ended(vm, &err) < 0)
         drv_log_err(LOG_ERR, "vm.ended.cleanup", &err);
 }

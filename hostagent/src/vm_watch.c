@@ -8,6 +8,7 @@
 #include "disc.h"
 #include "drover/log.h"
 #include "drover/worker.h"
+#include "vm_log.h"
 
 enum { WATCH_EVERY_S = 2, RETRY_MS = 15000, BACK_RETRY_MS = 5000 };
 
@@ -154,6 +155,7 @@ static void watch(void *arg)
     struct ha_vm *vm = arg;
     struct ha_run *run = &vm->run;
     char lost[300];
+    ha_vmlog_collect(vm->ha, vm->def.uuid);
     if (run->qemu && !qmp_alive(run->qemu->qmp)) {
         if (drv_now_ms() < vm->retry_ms)
             return;

@@ -45,6 +45,8 @@ int drv_copy(char *dst, size_t size, const char *src);
 int64_t drv_now_ms(void);
 int64_t drv_now_us(void);
 void drv_sleep_ms(int ms);
+// CLOCK_REALTIME in milliseconds since 1970: for people, and for what must pass while nobody runs.
+int64_t drv_wall_ms(void);
 
 // A new random (version 4) UUID in lower case.
 void drv_uuid_new(char out[DRV_UUID_LEN]);

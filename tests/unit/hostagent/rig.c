@@ -41,6 +41,7 @@ int rig_setup(void **state)
     DRV_AUTO_FREE char *path = drv_xasprintf("%s/drover.db", r->dir);
     DRV_AUTO_FREE char *vms = drv_xasprintf("%s/vm", r->dir);
     must(drv_conf_set(ha->conf, "run_dir", r->dir, &err), &err);
+    must(drv_conf_set(ha->conf, "state_dir", r->dir, &err), &err);
     must(mkdir(vms, 0700), &err);
     ha->db = db_open(path, &err);
     must(ha->db ? 0 : -1, &err);

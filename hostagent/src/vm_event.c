@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Words for QEMU's events: see vm_event.h.
+#include "vm_event.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "drover/util.h"
+
+static const char *text_of(const json_t *data, const char *key)
+{
+    const char *s = json_string_value(json_object_get(data, key));
+    return s ? s : "";
+}
+
+static void io_error(const json_t *data, char *ret, size_t size)
+{
+    const char *node = text_of(data, "node-name");
+    snprintf(ret, size, "a %s of disk %.64s failed: %.200s", text_of(data, "operation"),
+             node[0] ? node : text_of(data, "device"), text_of(data, "reason"));
+}
+
+static void shutdown(const json_t *data, char *ret, size_t size)
+{
+    const char *reason = text_of(data, "reason");
+    if (!strcmp(reason, "guest-shutdown"))
+        snprintf(ret, size, "the guest has shut itself down");
+    else if (!strcmp(reason, "host-qmp-quit"))
+        snprintf(ret, size, "QEMU ends as drover told it to");
+    else
+        snprintf(ret, size, "QEMU ends: %.64s", reason[0] ? reason : "it does not say why");
+}
+
+static void reset(const json_t *data, char *ret, size_t size)
+{
+    bool guest = json_is_true(json_object_get(data, "guest"));
+    snprintf(ret, size, "the machine was reset%s", guest ? " by the guest" : "");
+}
+
+static void paused(const json_t *data, char *ret, size_t size)
+{
+    (void)data;
+    snprintf(ret, size, "the guest is paused");
+}
+
+static void runs(const json_t *data, char *ret, size_t size)
+{
+    (void)data;
+    snprintf(ret, size, "the guest runs");
+}
+
+static const struct {
+    const char *name;
+    void (*put)(const json_t *data, char *ret, size_t size);
+} events[] = {
+    {"STOP", paused},
+    {"RESUME", runs},
+    {"SHUTDOWN", shutdown},
+    {"RESET", reset},
+    {"BLOCK_IO_ERROR", io_error},
+};
+
+bool ha_event_text(const json_t *ev, char *ret, size_t size)
+{
+    const char *name = text_of(ev, "event");
+    for (size_t i = 0; i < DRV_ARRAY_LEN(events); i++)
+        if (!strcmp(events[i].name, name)) {
+            events[i].put(json_object_get(ev, "data"), ret, size);
+            return true;
+        }
+    return false;
+}
