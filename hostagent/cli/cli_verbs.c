@@ -18,6 +18,12 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover host list\n"
                  "  drover host list --cpu"},
 
+    {.noun = "host", .verb = "shutdown-guests", .options = cli_shutdown_options, .run = cli_host_shutdown_guests,
+     .summary = "Shut down all guests of a host, each as its on_host_shutdown says",
+     .examples = "  drover host shutdown-guests\n"
+                 "  drover -H hv2 host shutdown-guests --timeout 10m --yes\n\n"
+                 "The unit drover-guests.service runs it when the host shuts down."},
+
     {.noun = "store", .verb = "list", .run = cli_store_list,
      .summary = "List stores with their free space",
      .examples = "  drover store list"},
@@ -58,8 +64,11 @@ const struct cli_verb cli_verbs[] = {
                  "  drover vm set web01 --add-disk 100G,store=slow --add-nic br1\n"
                  "  drover vm set web01 --remove disk1\n"
                  "\n"
+                 "  drover vm set dc1 autostart=on start_order=10 start_delay=1m\n"
+                 "\n"
                  "Keys: memory, cpus, cpu, machine, graphics, rtc, disk_bus, nic_model, notes, autostart,\n"
-                 "on_host_shutdown. The first eight hold from the VM's next start on if it is running."},
+                 "start_order, start_delay, on_host_shutdown, shutdown_timeout. The first eight hold from the\n"
+                 "VM's next start on if it is running."},
     {.noun = "vm", .verb = "eject", .args = "VM [DRIVE]", .min_pos = 1, .max_pos = 2, .run = cli_vm_eject,
      .summary = "Take the disc out of a CD-ROM drive, also of a running VM",
      .examples = "  drover vm eject web01\n"

@@ -23,6 +23,7 @@
 struct ha_move;
 struct ha_permits;
 struct ha_relay;
+struct ha_autostart;
 
 // Settings of `drover host set`, as used (DESIGN.md section 5). Plain copy.
 struct ha_settings {
@@ -31,7 +32,8 @@ struct ha_settings {
     unsigned data_port_first, data_port_last;
     uint32_t max_blackout_ms;
     uint64_t bandwidth_bps;
-    int64_t keep_source_s;     // -1: delete
+    int64_t keep_source_s; // -1: delete
+    int64_t autostart_wait_ms, shutdown_wait_ms;
     char move_networks[512];   // "10.0.1.0/24, 10.0.2.0/24" in order of preference
     char arbiter[SS_NAME_MAX]; // name of an SMB store, "" = none
     enum az_auth auth;         // what moves to and from here are authorised by
@@ -81,7 +83,8 @@ struct ha {
     struct ha_move *moves;
     struct ha_server *server;
     struct ha_permits *permits;
-    struct ha_relay *relays; // relay.c
+    struct ha_relay *relays;         // relay.c
+    struct ha_autostart *autostarts; // autostart.c
 };
 
 // --- settings.c ---
@@ -184,6 +187,8 @@ struct ha_start_opts {
 };
 int ha_vm_start(struct ha_vm *vm, const struct ha_start_opts *opts, struct drv_err *err);
 int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err);
+// The same, when it is not for a person's wish that the VM is off.
+int ha_vm_shut(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err);
 // QEMU is gone: record "stopped", stores ended, run directory removed.
 int ha_vm_ended(struct ha_vm *vm, struct drv_err *err);
 // QEMU's monitor is gone: connect again if the process lives, else ha_vm_ended.
@@ -194,6 +199,9 @@ void ha_vm_reap(struct ha_vm *vm);
 // then, on a worker, their definitions and processes.
 int ha_vms_load(struct ha *ha, struct drv_err *err);
 int ha_vms_attach(struct ha *ha, struct drv_err *err);
+// The definition of a VM that does not run here, as its home has it.
+int ha_vm_read_def(struct ha *ha, const char *home_store, const char *home, struct ss_vmdef *ret,
+                   struct drv_err *err);
 // The one gate (rule 7).
 int ha_cont(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct drv_err *err);
 // Start QEMU for def with the processes of owner serving its SMB disks.

@@ -52,6 +52,19 @@ void ha_audit_end(const struct ha_ctx *ctx, const char *object, const struct drv
     ha_audit(ctx, ctx->call, object, true, reason, NULL);
 }
 
+void ha_audit_self(struct ha *ha, const char *action, const char *object, bool allowed,
+                   const char *reason)
+{
+    char who[] = "droverd", none[] = "";
+    struct db_audit row = {.who = who,
+                           .via = none,
+                           .action = (char *)action,
+                           .object = (char *)object,
+                           .allowed = allowed,
+                           .reason = (char *)reason};
+    add_row(ha, &row);
+}
+
 // --- refused before a handler ran ---
 
 struct refusal {

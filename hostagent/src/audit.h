@@ -13,6 +13,10 @@ void ha_audit(const struct ha_ctx *ctx, const char *action, const char *object, 
 // How ctx's state-changing call ended: "done" when err is NULL, else its message. Worker thread.
 void ha_audit_end(const struct ha_ctx *ctx, const char *object, const struct drv_err *err);
 
+// What this agent decided by itself, without a caller. Worker thread.
+void ha_audit_self(struct ha *ha, const char *action, const char *object, bool allowed,
+                   const char *reason);
+
 // struct ha_server_ops.refused: a call was refused before its handler ran. Loop thread.
 void ha_audit_refused(struct ha *ha, const char *who, const char *call, const struct drv_err *err);
 

@@ -7,6 +7,7 @@
 
 #include "agent.h"
 #include "audit.h"
+#include "autostart.h"
 #include "calls_vm_args.h"
 #include "drover/finding.h"
 #include "drover/storeproc.h"
@@ -195,6 +196,8 @@ static json_t *vm_start(struct ha_ctx *ctx, const json_t *args, struct drv_err *
     struct ha_vm *vm = ha_vm_lock(ctx->ha, key, "starting", err);
     if (vm)
         note_asked(ctx, vm, take_over ? "start with take-over" : "start");
+    if (vm)
+        ha_autostart_forget(ctx->ha, vm->def.uuid);
     int rc = vm ? ha_vm_start(vm, &opts, err) : -1;
     if (vm && rc < 0)
         ha_vmlog(ctx->ha, vm->def.uuid, "%s", err->msg);

@@ -43,9 +43,10 @@ static int find_fqdn(struct ha *ha, struct drv_err *err)
 
 static int read_boot_id(struct ha *ha, struct drv_err *err)
 {
-    DRV_AUTO_FILE FILE *f = fopen("/proc/sys/kernel/random/boot_id", "re");
+    const char *path = drv_conf_str(ha->conf, "boot_id_file");
+    DRV_AUTO_FILE FILE *f = fopen(path, "re");
     if (!f || !fgets(ha->boot_id, sizeof ha->boot_id, f) || !drv_uuid_valid(ha->boot_id))
-        return drv_err(err, DRV_EIO, "cannot read the kernel's boot id");
+        return drv_err(err, DRV_EIO, "boot_id_file: there is no boot id in %s", path);
     return 0;
 }
 

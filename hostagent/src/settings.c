@@ -34,6 +34,9 @@ const struct drv_option ha_conf_options[] = {
      NULL},
     {"stall_deadline", DRV_OPT_DURATION, 10000, 600000, "60s", NULL, NULL, false,
      "A guest is paused when its ownership could not be verified for so long.", NULL},
+    {"boot_id_file", DRV_OPT_STRING, 1, 400, "/proc/sys/kernel/random/boot_id", NULL, NULL, false,
+     "Where it is read which boot of the host this is: VMs with autostart start once in each.",
+     NULL},
     {"log_level", DRV_OPT_ENUM, 0, 0, "info", NULL, "err|warning|notice|info|debug", true,
      "Least important messages to log.", NULL},
     {0},
@@ -71,6 +74,11 @@ const struct drv_option ha_setting_options[] = {
      "SMB store that keeps the owner records of this host's VMs.", NULL},
     {"keep_source", DRV_OPT_DURATION, 0, 365LL * 86400000, "0", NULL, NULL, true,
      "Keep the images at the source for so long after a move; 0 = delete them.", NULL},
+    {"autostart_wait", DRV_OPT_DURATION, 1000, 86400000, "15m", NULL, NULL, true,
+     "After a boot, try for so long to start VMs with autostart whose store does not answer.",
+     NULL},
+    {"shutdown_wait", DRV_OPT_DURATION, 1000, 3600000, "5m", NULL, NULL, true,
+     "When the host shuts down, wait for all guests together for at most so long.", NULL},
     {"encrypt", DRV_OPT_BOOL, 0, 0, "on", NULL, NULL, true,
      "Encrypt memory and disk streams. Both hosts must agree.", NULL},
     {"roles", DRV_OPT_STRING, 0, 1000, "", NULL, NULL, true,
@@ -105,6 +113,8 @@ static int from_conf(const struct drv_conf *c, struct ha_settings *s, struct drv
     s->encrypt = drv_conf_bool(c, "encrypt");
     s->max_moves = (unsigned)drv_conf_int(c, "max_moves");
     s->max_storage_moves = (unsigned)drv_conf_int(c, "max_storage_moves");
+    s->autostart_wait_ms = drv_conf_int(c, "autostart_wait");
+    s->shutdown_wait_ms = drv_conf_int(c, "shutdown_wait");
     s->max_blackout_ms = (uint32_t)drv_conf_int(c, "max_blackout_ms");
     s->bandwidth_bps = (uint64_t)drv_conf_int(c, "bandwidth");
     int64_t keep_ms = drv_conf_int(c, "keep_source");

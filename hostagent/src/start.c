@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "audit.h"
+#include "autostart.h"
 #include "drover/log.h"
 #include "drover/worker.h"
 #include "kept.h"
@@ -24,10 +25,10 @@ enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000, STOP_MOVES_MS = 30000 };
 
 // --- one table of calls ---
 
-static const struct ha_call *const tables[] = {ha_calls_host,    ha_calls_store,  ha_calls_vm,
-                                               ha_calls_vm_set,  ha_calls_move,   ha_calls_peer,
-                                               ha_calls_audit,   ha_calls_doctor, ha_calls_permit,
-                                               ha_calls_console, ha_calls_log};
+static const struct ha_call *const tables[] = {
+    ha_calls_host,   ha_calls_store,   ha_calls_vm,    ha_calls_vm_set,
+    ha_calls_move,   ha_calls_peer,    ha_calls_audit, ha_calls_doctor,
+    ha_calls_permit, ha_calls_console, ha_calls_log,   ha_calls_shutdown};
 
 static struct ha_call *all_calls(void)
 {
@@ -105,6 +106,7 @@ static void attach(void *arg)
     if (ha_vms_attach(arg, &err) < 0)
         drv_log_err(LOG_ERR, "agent.attach", &err);
     ha_vmlog_prune(arg);
+    ha_autostart_begin(arg);
 }
 
 // A host channel has ended, and with it what hangs on it (loop thread).
@@ -175,6 +177,7 @@ void ha_stop(struct ha *ha)
     ha_server_free(ha->server); // incoming moves are abandoned with their channels
     ha->server = NULL;
     ha_moves_stop(ha);
+    ha_autostart_stop(ha);
     event_del(a->watch);
     a->stopping_ms = drv_now_ms();
     a->stop_timer = event_new(drv_loop_base(ha->loop), -1, EV_PERSIST, stop_when_idle, a);
@@ -188,6 +191,7 @@ void ha_free(struct ha *ha)
         _exit(EXIT_SUCCESS);
     ha_server_free(ha->server);
     ha_moves_free(ha);
+    ha_autostart_free(ha);
     ha_permits_free(ha->permits);
     for (struct ha_vm *vm = ha->vms; vm;) {
         struct ha_vm *next = vm->next;

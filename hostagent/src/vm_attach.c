@@ -120,18 +120,16 @@ static bool attach_process(struct ha_vm *vm)
     return false;
 }
 
-// The definition as cached in the run directory or, for a VM that is not running, as its home has
-// it.
-static int definition_of(struct ha *ha, const struct db_vm *row, struct ss_vmdef *ret,
-                         struct drv_err *err)
+int ha_vm_read_def(struct ha *ha, const char *home_store, const char *home, struct ss_vmdef *ret,
+                   struct drv_err *err)
 {
-    struct ss_store *st = ha_store_open(ha, row->home_store, NULL, err);
+    struct ss_store *st = ha_store_open(ha, home_store, NULL, err);
     if (!st)
         return -1;
     char path[SS_PATH_MAX];
     size_t len = 0;
     char *text = NULL;
-    if (snprintf(path, sizeof path, "%s/vm.json", row->home_path) < (int)sizeof path)
+    if (snprintf(path, sizeof path, "%s/vm.json", home) < (int)sizeof path)
         text = ss_read(st, path, SS_VMDEF_MAX_BYTES, &len, err);
     ss_store_close(st);
     if (!text)
@@ -189,7 +187,8 @@ static void attach_one(struct ha *ha, const struct db_vm *row)
     struct ha_vm *vm = c.ret; // locked by "attaching" since ha_vms_load
     if (!vm)
         return;
-    bool defined = definition_of(ha, row, def, &err) == 0; // it is "unknown" while that takes
+    bool defined = ha_vm_read_def(ha, row->home_store, row->home_path, def, &err) ==
+                   0; // it is "unknown" while that takes
     if (defined) {
         ha_vm_set_def(vm, def, row->home_store, row->home_path);
     } else {

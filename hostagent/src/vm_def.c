@@ -274,6 +274,8 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *other
         ha_notice(notices, "%s", note);
     DRV_COPY(d->graphics, spec->graphics[0] ? spec->graphics : "vnc");
     DRV_COPY(d->on_host_shutdown, "stop");
+    d->start_order = SS_START_ORDER;
+    d->shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
     DRV_COPY(d->notes, spec->notes);
     d->rtc_localtime = d->hyperv = spec->windows;
     if (spec->windows && spec->n_disks > HA_SATA_DISKS)

@@ -117,6 +117,27 @@ static int put_shutdown(struct putting *p, struct drv_err *err)
     return 0;
 }
 
+static int put_order(struct putting *p, struct drv_err *err)
+{
+    (void)err;
+    p->def->start_order = (unsigned)drv_conf_int(p->conf, "start_order");
+    return 0;
+}
+
+static int put_delay(struct putting *p, struct drv_err *err)
+{
+    (void)err;
+    p->def->start_delay_s = (unsigned)(drv_conf_int(p->conf, "start_delay") / 1000);
+    return 0;
+}
+
+static int put_shutdown_timeout(struct putting *p, struct drv_err *err)
+{
+    (void)err;
+    p->def->shutdown_timeout_s = (unsigned)(drv_conf_int(p->conf, "shutdown_timeout") / 1000);
+    return 0;
+}
+
 const struct drv_option ha_vm_options[] = {
     {.name = "memory",
      .type = DRV_OPT_BYTES,
@@ -167,19 +188,42 @@ const struct drv_option ha_vm_options[] = {
      .type = DRV_OPT_BOOL,
      .def = "off",
      .reloadable = true,
-     .text = "Start the VM with its host."},
+     .text = "Start the VM when its host has booted."},
+    {.name = "start_order",
+     .type = DRV_OPT_INT,
+     .min = 0,
+     .max = 9999,
+     .def = "1000",
+     .reloadable = true,
+     .text = "Of several, the one with the lower number starts first."},
+    {.name = "start_delay",
+     .type = DRV_OPT_DURATION,
+     .min = 0,
+     .max = 3600000,
+     .def = "0",
+     .reloadable = true,
+     .text = "After it has started, the next one waits so long."},
     {.name = "on_host_shutdown",
      .type = DRV_OPT_ENUM,
-     .choices = "stop|leave",
+     .choices = "stop|force|leave",
      .def = "stop",
      .reloadable = true,
-     .text = "What the shutdown of the host does to the VM."},
+     .text = "What the shutdown of the host does to the VM: stop asks the guest, force pulls the "
+             "plug when it has not answered, leave does nothing."},
+    {.name = "shutdown_timeout",
+     .type = DRV_OPT_DURATION,
+     .min = 1000,
+     .max = 3600000,
+     .def = "2m",
+     .reloadable = true,
+     .text = "How long the guest may take then."},
     {0},
 };
 
 static int (*const put_functions[])(struct putting *p, struct drv_err *err) = {
-    put_memory,   put_cpus,      put_cpu,   put_machine,   put_graphics, put_rtc,
-    put_disk_bus, put_nic_model, put_notes, put_autostart, put_shutdown};
+    put_memory, put_cpus,     put_cpu,       put_machine,         put_graphics,
+    put_rtc,    put_disk_bus, put_nic_model, put_notes,           put_autostart,
+    put_order,  put_delay,    put_shutdown,  put_shutdown_timeout};
 _Static_assert(DRV_ARRAY_LEN(put_functions) + 1 == DRV_ARRAY_LEN(ha_vm_options),
                "a function per option");
 
@@ -195,7 +239,7 @@ static const struct drv_option *find(const char *key, struct drv_err *err)
         drv_err_hint(
             err,
             "memory, cpus, cpu, machine, graphics, rtc, disk_bus, nic_model, notes, autostart, "
-            "on_host_shutdown");
+            "start_order, start_delay, on_host_shutdown, shutdown_timeout");
     }
     return o;
 }

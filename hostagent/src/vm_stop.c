@@ -103,7 +103,8 @@ static int check_listening(struct ha_vm *vm, struct drv_err *err)
                         vm->def.name, vm->def.name);
 }
 
-int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
+// Until QEMU has ended, or is to be ended.
+static int ask(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
 {
     struct ha_qemu *qemu = vm->run.qemu;
     if (!qemu) {
@@ -124,6 +125,18 @@ int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
                                 vm->def.name);
         }
     }
+    return 0;
+}
+
+int ha_vm_shut(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
+{
+    return ask(vm, force, timeout_s, err) < 0 ? -1 : ha_vm_ended(vm, err);
+}
+
+int ha_vm_stop(struct ha_vm *vm, bool force, int timeout_s, struct drv_err *err)
+{
+    if (ask(vm, force, timeout_s, err) < 0)
+        return -1;
     int rc = ha_vm_ended(vm, err);
     struct drv_err later = DRV_ERR_INIT;
     if (db_vm_set_wanted(vm->ha->db, vm->def.uuid, false, rc < 0 ? &later : err) < 0)

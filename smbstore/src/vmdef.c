@@ -84,9 +84,12 @@ static const struct ss_field vm_fields[] = {
      .optional = true},
     {"autostart", .kind = SS_F_BOOL, .offset = offsetof(struct ss_vmdef, autostart),
      .optional = true},
+    {"start_order", UINT(ss_vmdef, start_order, 0, 9999), .optional = true},
+    {"start_delay_s", UINT(ss_vmdef, start_delay_s, 0, 3600), .optional = true},
     {"on_host_shutdown",
-     TEXT(ss_vmdef, on_host_shutdown, ssi_shutdown_valid, "\"stop\" or \"leave\""),
+     TEXT(ss_vmdef, on_host_shutdown, ssi_shutdown_valid, "\"stop\", \"force\" or \"leave\""),
      .optional = true},
+    {"shutdown_timeout_s", UINT(ss_vmdef, shutdown_timeout_s, 1, 3600), .optional = true},
     {"notes", TEXT(ss_vmdef, notes, NULL, NULL), .optional = true},
     {"next", TEXT(ss_vmdef, next, NULL, NULL), .optional = true},
     {.key = NULL}};
@@ -98,6 +101,8 @@ int ss_vmdef_from_json(const json_t *j, struct ss_vmdef *ret, struct drv_err *er
     memset(ret, 0, sizeof *ret);
     DRV_COPY(ret->graphics, "none");
     DRV_COPY(ret->on_host_shutdown, "stop");
+    ret->start_order = SS_START_ORDER;
+    ret->shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
     if (ss_fields_read(vm_fields, j, ret, "vm.json", err) < 0)
         return -1;
     return ssi_vmdef_check(ret, err);

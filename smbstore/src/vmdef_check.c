@@ -81,7 +81,7 @@ int ssi_graphics_valid(const char *s)
 
 int ssi_shutdown_valid(const char *s)
 {
-    return !strcmp(s, "stop") || !strcmp(s, "leave");
+    return !strcmp(s, "stop") || !strcmp(s, "force") || !strcmp(s, "leave");
 }
 
 // --- together ---

@@ -99,6 +99,36 @@ vm_remove() {
     drover_on "$2" --quiet vm delete "$1"
 }
 
+# --- hosts that go down and come up ---
+
+# vm_processes HOST: QEMUs and drover-stores there.
+vm_processes() {
+    local pid
+    for pid in $(ip netns pids "$NS_PREFIX$1"); do
+        case $(tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline") in
+        *qemu-system-*-name* | */drover-store*) echo "$pid" ;;
+        esac
+    done
+}
+
+no_vm_processes() { [[ -z $(vm_processes "$1") ]]; }
+
+# host_down HOST: as if its power was cut. What a shutdown does is done before.
+host_down() {
+    local pids
+    lab svc "$1" droverd kill
+    pids=$(vm_processes "$1")
+    # shellcheck disable=SC2086 # a list
+    [[ -z $pids ]] || kill -KILL $pids
+    wait_until 10 no_vm_processes "$1" || return
+    rm -rf "${LAB:?}/$1/run/drover"
+    mkdir -p "$LAB/$1/run/drover"
+    cat /proc/sys/kernel/random/uuid >"$LAB/$1/boot_id"
+}
+
+# host_boot HOST: the agent starts in another boot than before.
+host_boot() { lab svc "$1" droverd start; }
+
 # --- the client that watches a guest from the admin's desk ---
 
 # watch_begin IP FILE: until watch_end, in the background. FILE.acks logs the acknowledged records.

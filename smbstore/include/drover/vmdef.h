@@ -15,6 +15,8 @@ enum {
     SS_MAX_CDROMS = 2,
     SS_MAX_NICS = 8,
     SS_VMDEF_MAX_BYTES = 64 * 1024,
+    SS_START_ORDER = 1000, // defaults of new VMs, and where vm.json does not say
+    SS_SHUTDOWN_TIMEOUT_S = 120,
 };
 
 enum ss_format { SS_RAW, SS_QCOW2, SS_FORMAT_MAX_ };
@@ -66,9 +68,12 @@ struct ss_vmdef {
     unsigned n_cdroms;
     struct ss_nic nics[SS_MAX_NICS];
     unsigned n_nics;
-    char graphics[16]; // "none" or "vnc"
-    bool autostart;
-    char on_host_shutdown[16]; // "stop" or "leave"
+    char graphics[16];           // "none" or "vnc"
+    bool autostart;              // start it when its host has booted
+    unsigned start_order;        // then: the lower, the earlier
+    unsigned start_delay_s;      // after it has started, the next one waits so long
+    char on_host_shutdown[16];   // "stop", "force" (ask, then pull the plug) or "leave"
+    unsigned shutdown_timeout_s; // how long the guest may take then
     char notes[1024];
     char next[512]; // what was set while it ran and holds from the next start on: "KEY = VALUE"
                     // lines, understood by hostagent

@@ -43,6 +43,7 @@ static void definition(struct ss_vmdef *d, const char *bridge)
     DRV_COPY(d->nics[0].model, "virtio-net-pci");
     DRV_COPY(d->graphics, "none");
     DRV_COPY(d->on_host_shutdown, "stop");
+    d->shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
 }
 
 static int start(char **args, struct drv_err *err)

@@ -20,18 +20,6 @@ cleanup() {
     vm_remove "$VM" hv1
 }
 
-# power_cut HOST: everything of drover's on it ends at once, and its run directory with it, which is memory.
-power_cut() {
-    local pid
-    lab svc "$1" droverd kill
-    for pid in $(ip netns pids "$NS_PREFIX$1"); do
-        if tr '\0' ' ' 2>/dev/null <"/proc/$pid/cmdline" | grep -qE '^[^ ]*(qemu-system|drover-store)'; then
-            kill -KILL "$pid"
-        fi
-    done
-    rm -rf "${LAB:?}/$1"/run/drover/vm/*
-}
-
 why() { drover_on "$1" --json vm list | jq -r --arg vm "$VM" 'select(.name == $vm).why'; } # HOST
 known() { [[ $(vm_state "$VM" hv1) != unknown ]]; }
 
@@ -48,7 +36,7 @@ need "VM made" vm_create "$VM" $IP hv1
 need "VM started" vm_start "$VM" hv1 $IP
 IMAGE=$(vm_image "$VM" hv1)
 
-power_cut hv1
+need "the power of hv1 goes" host_down hv1
 lab svc fs smbd freeze
 need "the agent is back, the file server is not" lab svc hv1 droverd start
 is "what is not known is not said to be stopped" "$(vm_state "$VM" hv1)" unknown
@@ -56,7 +44,7 @@ lab svc fs smbd start
 need "then it is looked at" wait_until 60 known
 is "it is stopped" "$(vm_state "$VM" hv1)" stopped
 
-power_cut hv1
+need "the power of hv1 goes" host_down hv1
 need "hv2 knows it" drover_on hv2 vm register "$STORE/$VM"
 need "hv2 takes it over" drover_on hv2 vm start "$VM" --take-over --host-is-dead
 need "hv1 is back" lab svc hv1 droverd start

@@ -9,9 +9,11 @@ host_config() {
     # shellcheck disable=SC2034  # all used by the template
     local LISTEN=$3 KEYTAB=$LAB/keytabs/$2.keytab HOST=$2.$DOMAIN STATE_DIR=$dir/state RUN_DIR=/run/drover
     # shellcheck disable=SC2034
-    local PORT=$DROVER_PORT QEMU_ID=$LAB_QEMU_ID
+    local PORT=$DROVER_PORT QEMU_ID=$LAB_QEMU_ID BOOT_ID=$dir/boot_id
     [[ $node == "$name" ]] || RUN_DIR=/run/drover-$name
     mkdir -p "$dir/state" "$dir/images" "$LAB/$node$RUN_DIR"
+    # Another one and an empty run folder are what a boot leaves: see host_boot in tests/integration/lib.sh.
+    [[ -e $BOOT_ID ]] || cp /proc/sys/kernel/random/boot_id "$BOOT_ID"
     chmod 0700 "$dir/state"
     render drover.conf >"$dir/drover.conf"
 }

@@ -153,6 +153,7 @@ struct ss_vmdef rig_vm(const char *name)
     DRV_COPY(d.cpu_model, "qemu64");
     DRV_COPY(d.graphics, "none");
     DRV_COPY(d.on_host_shutdown, "stop");
+    d.shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
     return d;
 }
 

@@ -57,6 +57,7 @@ static struct ha_qemu *handle(pid_t pid, uint64_t start_time)
     DRV_COPY(d->cpu_model, "qemu64");
     DRV_COPY(d->graphics, "none");
     DRV_COPY(d->on_host_shutdown, "stop");
+    d->shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
     DRV_COPY(d->nics[0].id, "nic0");
     DRV_COPY(d->nics[0].mac, "52:54:00:00:00:01");
     DRV_COPY(d->nics[0].network, "br0");

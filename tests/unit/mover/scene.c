@@ -35,6 +35,7 @@ static void definition(struct ss_vmdef *def)
     def->n_nics = 1;
     DRV_COPY(def->graphics, "none");
     DRV_COPY(def->on_host_shutdown, "stop");
+    def->shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
 }
 
 void scene_plan(struct mv_plan *ret, bool disks)
