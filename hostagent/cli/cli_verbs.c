@@ -66,8 +66,8 @@ const struct cli_verb cli_verbs[] = {
                  "\n"
                  "  drover vm set dc1 autostart=on start_order=10 start_delay=1m\n"
                  "\n"
-                 "Keys: memory, cpus, cpu, machine, graphics, rtc, disk_bus, nic_model, notes, autostart,\n"
-                 "start_order, start_delay, on_host_shutdown, shutdown_timeout. The first eight hold from the\n"
+                 "Keys: memory, cpus, cpu, machine, graphics, rtc, panic, disk_bus, nic_model, notes, autostart,\n"
+                 "start_order, start_delay, on_host_shutdown, shutdown_timeout. The first nine hold from the\n"
                  "VM's next start on if it is running."},
     {.noun = "vm", .verb = "eject", .args = "VM [DRIVE]", .min_pos = 1, .max_pos = 2, .run = cli_vm_eject,
      .summary = "Take the disc out of a CD-ROM drive, also of a running VM",

@@ -55,6 +55,7 @@ struct ha_vm {
     uint64_t epoch;
     char state[24]; // "stopped", or QEMU's run state, or "incoming"
     char why[384];  // why it is paused or needs attention, "" = nothing to say
+    char panic[96]; // its system has crashed since the last reset; stands in `why` if nothing else
     char busy[24];  // operation that holds the lock, "" = free
     char move[DRV_UUID_LEN];
     bool wanted_running;
@@ -167,6 +168,10 @@ struct ha_vm *ha_vm_add(struct ha *ha, const struct ss_vmdef *def, const char *h
 void ha_vm_remove(struct ha_vm *vm);
 // Change the public part from a procedure. why NULL: keep.
 void ha_vm_publish(struct ha_vm *vm, const char *state, uint64_t epoch, const char *why);
+// The same, but what is said already stays.
+void ha_vm_explain(struct ha_vm *vm, const char *state, const char *why);
+// What is said now; any thread.
+void ha_vm_why(struct ha_vm *vm, char *ret, size_t size);
 void ha_vm_set_def(struct ha_vm *vm, const struct ss_vmdef *def, const char *home_store,
                    const char *home);
 void ha_vm_dir(struct ha *ha, const char *uuid, char *ret, size_t size); // its run directory

@@ -245,8 +245,9 @@ static bool deal_with(struct ha_autostart *a, struct ha_vm *vm)
 
 static void give_up(struct ha_autostart *a, struct ha_vm *vm)
 {
-    char why[384];
-    const char *last = strstr(vm->why, "waits: ");
+    char why[384], now[384];
+    ha_vm_why(vm, now, sizeof now);
+    const char *last = strstr(now, "waits: ");
     snprintf(why, sizeof why, "autostart has given up: %.*s; `drover vm start %.64s` tries again",
              last ? (int)strcspn(last + 7, ";") : 9, last ? last + 7 : "in vain", vm->def.name);
     decided(vm, false, why);

@@ -246,6 +246,13 @@ static int add_machine(struct ha_argv *a, const struct ss_vmdef *def, const stru
     ha_argv_add(a, "%s", def->uuid);
     ha_argv_add(a, "-rtc");
     ha_argv_add(a, "base=%s,driftfix=slew", def->rtc_localtime ? "localtime" : "utc");
+    // A guest that crashes goes on as its system wants it: a dump, a reboot. It is only told of.
+    ha_argv_add(a, "-action");
+    ha_argv_add(a, "panic=none");
+    if (def->pvpanic) {
+        ha_argv_add(a, "-device");
+        ha_argv_add(a, "pvpanic,id=dev-panic0,ioport=0x505,events=3");
+    }
     return 0;
 }
 

@@ -9,6 +9,7 @@
 
 #include "vm_event.h"
 #include "vm_log.h"
+#include "vm_panic.h"
 
 enum { LOCK_WAIT_MS = 3000 };
 
@@ -154,13 +155,20 @@ struct publish_call {
     uint64_t epoch;
     const struct ss_vmdef *def;
     const char *home_store, *home;
-    bool news; // why is another one
+    bool only_if_silent; // not in place of another why
+    bool news;           // why is another one
 };
 
 static void publish_on_loop(void *arg)
 {
     enum { SAME_BYTES = 24 }; // a reason that differs in a number behind these is the same
     struct publish_call *c = arg;
+    if (c->only_if_silent && c->vm->why[0])
+        return;
+    if (c->state && !strcmp(c->state, "stopped"))
+        c->vm->panic[0] = '\0';
+    if (c->why && !c->why[0])
+        c->why = c->vm->panic;
     c->news = c->why && c->why[0] && strncmp(c->why, c->vm->why, SAME_BYTES) != 0;
     if (c->state)
         DRV_COPY(c->vm->state, c->state);
@@ -184,7 +192,32 @@ void ha_vm_publish(struct ha_vm *vm, const char *state, uint64_t epoch, const ch
     struct publish_call c = {.vm = vm, .state = state, .epoch = epoch, .why = why};
     drv_loop_call(vm->ha->loop, publish_on_loop, &c);
     if (c.news)
+        ha_vmlog(vm->ha, vm->def.uuid, "%s", c.why);
+}
+
+void ha_vm_explain(struct ha_vm *vm, const char *state, const char *why)
+{
+    struct publish_call c = {.vm = vm, .state = state, .why = why, .only_if_silent = true};
+    drv_loop_call(vm->ha->loop, publish_on_loop, &c);
+    if (c.news)
         ha_vmlog(vm->ha, vm->def.uuid, "%s", why);
+}
+
+struct why_call {
+    const struct ha_vm *vm;
+    char *ret;
+    size_t size;
+};
+
+static void why_on_loop(void *arg)
+{
+    struct why_call *c = arg;
+    drv_copy(c->ret, c->size, c->vm->why);
+}
+
+void ha_vm_why(struct ha_vm *vm, char *ret, size_t size)
+{
+    drv_loop_call(vm->ha->loop, why_on_loop, &(struct why_call){vm, ret, size});
 }
 
 void ha_vm_set_def(struct ha_vm *vm, const struct ss_vmdef *def, const char *home_store,
@@ -214,6 +247,8 @@ json_t *ha_vm_to_json(const struct ha_vm *vm)
 struct event_post {
     struct ha_vm *vm;
     char name[32], detail[64];
+    int panic; // as ha_event_panic()
+    char panic_text[96];
     int64_t at_us;
     int64_t qemu_us; // QEMU's own time stamp, µs since 1970
 };
@@ -233,13 +268,17 @@ static void event_on_loop(void *arg)
     if (!strcmp(p->name, "STOP") || !strcmp(p->name, "RESUME")) // when did which copy run?
         drv_log(LOG_INFO, "vm.cpus", F_STR("vm", vm->def.name), F_STR("event", p->name),
                 F_INT("qemu_us", p->qemu_us));
+    if (p->panic >= 0 && !strcmp(vm->why, vm->panic)) // nothing else is the matter
+        DRV_COPY(vm->why, p->panic_text);
+    if (p->panic >= 0)
+        DRV_COPY(vm->panic, p->panic_text);
     if (!strcmp(p->name, "STOP")) {
         vm->stopped_us = p->at_us;
         DRV_COPY(vm->state, "paused");
     } else if (!strcmp(p->name, "RESUME")) {
         vm->stopped_us = 0;
         DRV_COPY(vm->state, "running");
-        vm->why[0] = '\0';
+        DRV_COPY(vm->why, vm->panic);
     } else if (!strcmp(p->name, "BLOCK_IO_ERROR")) {
         on_io_error(vm, p->detail);
     } else if (!strcmp(p->name, "SHUTDOWN")) {
@@ -252,35 +291,44 @@ static void event_on_loop(void *arg)
     free(p);
 }
 
-static void post_event(struct ha_vm *vm, const char *name, const char *detail, int64_t qemu_us)
+static struct event_post *new_event(struct ha_vm *vm, const char *name)
 {
     struct event_post *p = drv_xcalloc(1, sizeof *p);
     p->vm = vm;
     p->at_us = drv_now_us();
-    p->qemu_us = qemu_us;
+    p->panic = -1;
     DRV_COPY(p->name, name);
-    DRV_COPY(p->detail, detail);
-    drv_loop_post(vm->ha->loop, event_on_loop, p);
+    return p;
 }
 
+// The reader thread: what is written here goes into the kernel's cache and does not block.
 static void on_event(const json_t *ev, void *arg)
 {
-    const char *name = json_string_value(json_object_get(ev, "event"));
-    const json_t *data = json_object_get(ev, "data");
-    const char *device = json_string_value(json_object_get(data, "node-name"));
-    json_int_t s = 0, us = 0;
-    json_unpack((json_t *)ev, "{s:{s:I, s:I}}", "timestamp", "seconds", &s, "microseconds", &us);
     struct ha_vm *vm = arg;
+    const char *name = json_string_value(json_object_get(ev, "event"));
+    const char *device =
+        json_string_value(json_object_get(json_object_get(ev, "data"), "node-name"));
+    json_int_t s = 0, us = 0;
     char text[400];
-    if (name)
-        post_event(vm, name, device ? device : "", s * 1000000 + us);
-    if (ha_event_text(ev, text, sizeof text)) // a line into the kernel's cache: it does not block
+    if (!name)
+        return;
+    struct event_post *p = new_event(vm, name);
+    json_unpack((json_t *)ev, "{s:{s:I, s:I}}", "timestamp", "seconds", &s, "microseconds", &us);
+    p->qemu_us = s * 1000000 + us;
+    DRV_COPY(p->detail, device ? device : "");
+    p->panic = ha_event_panic(ev, p->panic_text, sizeof p->panic_text);
+    if (p->panic >= 0)
+        ha_panic_keep(vm, p->panic_text);
+    drv_loop_post(vm->ha->loop, event_on_loop, p);
+    if (ha_event_text(ev, text, sizeof text))
         ha_vmlog(vm->ha, vm->def.uuid, "%s", text);
 }
 
 static void on_gone(const struct drv_err *why, void *arg)
 {
-    post_event(arg, "gone", why->msg, 0);
+    struct event_post *p = new_event(arg, "gone");
+    DRV_COPY(p->detail, why->msg);
+    drv_loop_post(p->vm->ha->loop, event_on_loop, p);
 }
 
 const struct qmp_handlers *ha_vm_handlers(struct ha_vm *vm, struct qmp_handlers *ret)

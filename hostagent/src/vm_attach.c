@@ -12,6 +12,7 @@
 #include "drover/log.h"
 #include "move.h"
 #include "qmp_migrate.h"
+#include "vm_panic.h"
 
 // QEMU's user may put anything into the folders that are its own, at any time: no link is followed.
 static void remove_tree(int parent, const char *name, int depth)
@@ -114,6 +115,7 @@ static bool attach_process(struct ha_vm *vm)
     uint64_t epoch = vm->run.qemu->epoch;
     if (vm->run.owner && vm->run.owner->rec_valid && vm->run.owner->rec.epoch > epoch)
         epoch = vm->run.owner->rec.epoch;
+    ha_panic_recall(vm);
     ha_vm_publish(vm, state, epoch, vm->run.owner ? "" : err.msg);
     drv_log(LOG_NOTICE, "vm.attached", F_STR("vm", vm->def.name), F_STR("state", state),
             F_INT("pid", vm->run.qemu->pid));

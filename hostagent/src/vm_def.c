@@ -274,6 +274,7 @@ int ha_create_def(const struct ha_probe *probe, const struct ha_cpu_hosts *other
         ha_notice(notices, "%s", note);
     DRV_COPY(d->graphics, spec->graphics[0] ? spec->graphics : "vnc");
     DRV_COPY(d->on_host_shutdown, "stop");
+    d->pvpanic = true;
     d->start_order = SS_START_ORDER;
     d->shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
     DRV_COPY(d->notes, spec->notes);

@@ -49,6 +49,18 @@ static void runs(const json_t *data, char *ret, size_t size)
     snprintf(ret, size, "the guest runs");
 }
 
+static void panicked(const json_t *data, char *ret, size_t size)
+{
+    (void)data;
+    snprintf(ret, size, "the guest's system has crashed (panic)");
+}
+
+static void crash_loaded(const json_t *data, char *ret, size_t size)
+{
+    (void)data;
+    snprintf(ret, size, "the guest's system has crashed (panic) and takes a dump of itself");
+}
+
 static const struct {
     const char *name;
     void (*put)(const json_t *data, char *ret, size_t size);
@@ -58,6 +70,8 @@ static const struct {
     {"SHUTDOWN", shutdown},
     {"RESET", reset},
     {"BLOCK_IO_ERROR", io_error},
+    {"GUEST_PANICKED", panicked},
+    {"GUEST_CRASHLOADED", crash_loaded},
 };
 
 bool ha_event_text(const json_t *ev, char *ret, size_t size)
@@ -69,4 +83,40 @@ bool ha_event_text(const json_t *ev, char *ret, size_t size)
             return true;
         }
     return false;
+}
+
+int ha_event_panic(const json_t *ev, char *ret, size_t size)
+{
+    const char *name = text_of(ev, "event");
+    ret[0] = '\0';
+    if (!strcmp(name, "RESET") || !strcmp(name, "SHUTDOWN"))
+        return 0;
+    if (strcmp(name, "GUEST_PANICKED") != 0 && strcmp(name, "GUEST_CRASHLOADED") != 0)
+        return -1;
+    return ha_event_text(ev, ret, size) ? 1 : -1;
+}
+
+// --- run states ---
+
+const char *ha_state_words(const char *state)
+{
+    static const struct {
+        const char *state, *words;
+    } states[] = {
+        {"paused", "paused, and this agent does not know by whom; `vm start` goes on"},
+        {"io-error", "paused: a disk failed; `vm start` goes on when its store is back"},
+        {"internal-error", "QEMU cannot go on with it (`vm log` has its words): `vm stop --force`, "
+                           "then `vm start`"},
+        {"guest-panicked", "paused: its system has crashed (panic): `vm stop --force`, then "
+                           "`vm start`"},
+        {"watchdog", "paused: its watchdog has fired; `vm start` goes on"},
+        {"suspended", "its system sleeps (suspend to RAM); a key on its screen wakes it"},
+        {"shutdown", "it is off and its QEMU has not ended: `vm stop --force`"},
+        {"prelaunch", "paused before its first step; `vm start` goes on"},
+        {"postmigrate", "paused after a move that carried it away; `jobs` tells of the move"},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(states); i++)
+        if (!strcmp(states[i].state, state))
+            return states[i].words;
+    return NULL;
 }

@@ -62,6 +62,13 @@ static int put_graphics(struct putting *p, struct drv_err *err)
     return 0;
 }
 
+static int put_panic(struct putting *p, struct drv_err *err)
+{
+    (void)err;
+    p->def->pvpanic = !strcmp(p->value, "pvpanic");
+    return 0;
+}
+
 static int put_rtc(struct putting *p, struct drv_err *err)
 {
     (void)err;
@@ -168,6 +175,11 @@ const struct drv_option ha_vm_options[] = {
      .choices = "utc|localtime",
      .def = "utc",
      .text = "What the guest's clock shows at a start; Windows wants localtime."},
+    {.name = "panic",
+     .type = DRV_OPT_ENUM,
+     .choices = "none|pvpanic",
+     .def = "pvpanic",
+     .text = "Device by which the guest tells that its system has crashed."},
     {.name = "disk_bus",
      .type = DRV_OPT_ENUM,
      .choices = "virtio|sata",
@@ -221,9 +233,9 @@ const struct drv_option ha_vm_options[] = {
 };
 
 static int (*const put_functions[])(struct putting *p, struct drv_err *err) = {
-    put_memory, put_cpus,     put_cpu,       put_machine,         put_graphics,
-    put_rtc,    put_disk_bus, put_nic_model, put_notes,           put_autostart,
-    put_order,  put_delay,    put_shutdown,  put_shutdown_timeout};
+    put_memory,    put_cpus,  put_cpu,      put_machine,   put_graphics,
+    put_rtc,       put_panic, put_disk_bus, put_nic_model, put_notes,
+    put_autostart, put_order, put_delay,    put_shutdown,  put_shutdown_timeout};
 _Static_assert(DRV_ARRAY_LEN(put_functions) + 1 == DRV_ARRAY_LEN(ha_vm_options),
                "a function per option");
 
@@ -236,10 +248,9 @@ static const struct drv_option *find(const char *key, struct drv_err *err)
         drv_option_find(ha_vm_options, !strcmp(key, "vcpus") ? "cpus" : key);
     if (!o) {
         drv_err(err, DRV_EINVAL, "there is no setting \"%.64s\" of VMs", key);
-        drv_err_hint(
-            err,
-            "memory, cpus, cpu, machine, graphics, rtc, disk_bus, nic_model, notes, autostart, "
-            "start_order, start_delay, on_host_shutdown, shutdown_timeout");
+        drv_err_hint(err, "memory, cpus, cpu, machine, graphics, rtc, panic, disk_bus, nic_model, "
+                          "notes, autostart, "
+                          "start_order, start_delay, on_host_shutdown, shutdown_timeout");
     }
     return o;
 }

@@ -8,6 +8,7 @@
 #include "disc.h"
 #include "drover/log.h"
 #include "drover/worker.h"
+#include "vm_event.h"
 #include "vm_log.h"
 
 enum { WATCH_EVERY_S = 2, RETRY_MS = 15000, BACK_RETRY_MS = 5000 };
@@ -88,6 +89,40 @@ static void say_why(struct ha_vm *vm, const char *lost)
     ha_vm_publish(vm, NULL, 0, why);
 }
 
+// Time does not mend it: fenced for good, or something that a person has to look at. The guest is
+// paused.
+static void say_attention(struct ha_vm *vm, const char *lost)
+{
+    struct ss_record *rec = drv_xcalloc(1, sizeof *rec);
+    DRV_AUTO_FREE void *owned = rec;
+    struct drv_err err = DRV_ERR_INIT;
+    char why[384];
+    if (drv_now_ms() < vm->retry_ms)
+        return;
+    vm->retry_ms = drv_now_ms() + RETRY_MS;
+    if (ha_whose(vm->ha, vm->def.uuid, rec, &err) >= 0 && rec->epoch > vm->run.owner->rec.epoch)
+        snprintf(why, sizeof why,
+                 "fenced (S07): %.150s has it (epoch %llu), and this copy can never run again; "
+                 "`drover vm stop %s --force` ends it",
+                 rec->host, (unsigned long long)rec->epoch, vm->def.name);
+    else
+        snprintf(why, sizeof why, "paused, and a person has to look: %.300s", lost);
+    ha_vm_publish(vm, NULL, 0, why);
+}
+
+// It does not run, and nobody has said why.
+static void explain(struct ha_vm *vm)
+{
+    struct drv_err ignored = DRV_ERR_INIT;
+    char state[24];
+    bool running = true;
+    if (qmp_status(vm->run.qemu->qmp, state, sizeof state, &running, &ignored) < 0 || running)
+        return;
+    const char *words = ha_state_words(state);
+    if (words)
+        ha_vm_explain(vm, state, words);
+}
+
 // Does what is lost here make a process pause the guest?
 static bool pauses(struct ha_owner *o)
 {
@@ -103,7 +138,7 @@ static bool pauses(struct ha_owner *o)
 
 // What the processes say of the store, in one look at each.
 struct look {
-    bool dead, lost, back;
+    bool dead, lost, back, attention;
     int64_t stalled_ms;
 };
 
@@ -119,6 +154,7 @@ static struct look look_at(struct ha_owner *o)
             continue;
         }
         l.lost |= st.state == SS_PS_LOST;
+        l.attention |= st.state == SS_PS_LOST && st.attention;
         l.back |= st.state == SS_PS_HELD && st.guest_paused;
         if (st.stalled_ms > l.stalled_ms)
             l.stalled_ms = st.stalled_ms;
@@ -168,6 +204,8 @@ static void watch(void *arg)
     struct look l = look_at(run->owner);
     if (l.dead)
         revive(vm);
+    else if (l.attention && pauses(run->owner) && ha_owner_lost(run->owner, lost, sizeof lost))
+        say_attention(vm, lost);
     else if (l.lost && ha_owner_lost(run->owner, lost, sizeof lost))
         pauses(run->owner) ? say_why(vm, lost) : revive(vm);
     else if (l.back)
@@ -176,6 +214,7 @@ static void watch(void *arg)
         vm->retry_ms = 0;
         say_stalled(vm, l.stalled_ms);
         look_after_discs(vm);
+        explain(vm);
     }
 }
 

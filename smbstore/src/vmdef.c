@@ -16,6 +16,7 @@ static const char *const cache_names[] = {
     [SS_CACHE_NONE] = "none", [SS_CACHE_WRITEBACK] = "writeback", NULL};
 static const char *const firmware_names[] = {[SS_FW_BIOS] = "bios", [SS_FW_UEFI] = "uefi", NULL};
 static const char *const rtc_names[] = {"utc", "localtime", NULL};
+static const char *const panic_names[] = {"none", "pvpanic", NULL};
 _Static_assert(DRV_ARRAY_LEN(format_names) == SS_FORMAT_MAX_ + 1, "a name per format");
 _Static_assert(DRV_ARRAY_LEN(bus_names) == SS_BUS_MAX_ + 1, "a name per bus");
 _Static_assert(DRV_ARRAY_LEN(cache_names) == SS_CACHE_MAX_ + 1, "a name per cache mode");
@@ -81,6 +82,8 @@ static const struct ss_field vm_fields[] = {
     {"cdroms", ARRAY(ss_vmdef, cdroms, n_cdroms, SS_MAX_CDROMS, cdrom_fields), .optional = true},
     {"nics", ARRAY(ss_vmdef, nics, n_nics, SS_MAX_NICS, nic_fields), .optional = true},
     {"graphics", TEXT(ss_vmdef, graphics, ssi_graphics_valid, "\"none\" or \"vnc\""),
+     .optional = true},
+    {"panic", .kind = SS_F_BOOL, .offset = offsetof(struct ss_vmdef, pvpanic), .names = panic_names,
      .optional = true},
     {"autostart", .kind = SS_F_BOOL, .offset = offsetof(struct ss_vmdef, autostart),
      .optional = true},

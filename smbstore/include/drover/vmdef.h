@@ -69,6 +69,7 @@ struct ss_vmdef {
     struct ss_nic nics[SS_MAX_NICS];
     unsigned n_nics;
     char graphics[16];           // "none" or "vnc"
+    bool pvpanic;                // a device by which the guest tells that its system has crashed
     bool autostart;              // start it when its host has booted
     unsigned start_order;        // then: the lower, the earlier
     unsigned start_delay_s;      // after it has started, the next one waits so long

@@ -212,6 +212,37 @@ static void events_are_told_in_words(void **state)
     assert_words("{\"event\":17}", NULL);
 }
 
+static void a_crash_is_over_with_the_next_reset(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *event;
+        int rc;
+        const char *part;
+    } cases[] = {{"{\"event\":\"GUEST_PANICKED\",\"data\":{\"action\":\"run\"}}", 1, "has crashed"},
+                 {"{\"event\":\"GUEST_CRASHLOADED\",\"data\":{\"action\":\"run\"}}", 1, "dump"},
+                 {"{\"event\":\"RESET\",\"data\":{\"guest\":true}}", 0, ""},
+                 {"{\"event\":\"SHUTDOWN\",\"data\":{\"guest\":true}}", 0, ""},
+                 {"{\"event\":\"RESUME\"}", -1, ""}};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(cases); i++) {
+        char text[96];
+        DRV_AUTO_JSON json_t *ev = json_loads(cases[i].event, 0, NULL);
+        assert_int_equal(ha_event_panic(ev, text, sizeof text), cases[i].rc);
+        assert_non_null(strstr(text, cases[i].part));
+    }
+}
+
+static void a_vm_that_does_not_run_is_explained(void **state)
+{
+    (void)state;
+    static const char *const fine[] = {"running", "inmigrate", "finish-migrate", "save-vm"};
+    static const char *const amiss[] = {"paused", "io-error", "internal-error", "suspended"};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(fine); i++)
+        assert_null(ha_state_words(fine[i]));
+    for (size_t i = 0; i < DRV_ARRAY_LEN(amiss); i++)
+        assert_non_null(ha_state_words(amiss[i]));
+}
+
 #define IN_DIR(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -226,6 +257,8 @@ int main(void)
         IN_DIR(of_a_helpers_messages_the_lesser_ones_stay_out),
         IN_DIR(no_link_is_followed),
         IN_DIR(events_are_told_in_words),
+        IN_DIR(a_crash_is_over_with_the_next_reset),
+        IN_DIR(a_vm_that_does_not_run_is_explained),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

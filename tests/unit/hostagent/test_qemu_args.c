@@ -252,6 +252,18 @@ static void memory_size_avoids_the_tcg_migration_bug(void **state)
     assert_int_equal(ha_memory_fit_kib(1, false, 70222, NULL, 0), 16 * 1024);
 }
 
+static void only_a_definition_with_pvpanic_gets_it(void **state)
+{
+    (void)state;
+    struct ss_vmdef def = definition();
+    struct ha_qemu_rt rt = local_rt();
+    DRV_AUTO_FREE char *without = text_of(&def, &rt);
+    assert_null(strstr(without, "pvpanic"));
+    assert_has(&def, &rt, "'-action' 'panic=none'");
+    def.pvpanic = true;
+    assert_has(&def, &rt, "'-device' 'pvpanic,id=dev-panic0,ioport=0x505,events=3'");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -266,6 +278,7 @@ int main(void)
         cmocka_unit_test(impossible_machines_are_refused_by_name),
         cmocka_unit_test(place_fills_gaps_and_keeps_what_is_there),
         cmocka_unit_test(memory_size_avoids_the_tcg_migration_bug),
+        cmocka_unit_test(only_a_definition_with_pvpanic_gets_it),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -21,7 +21,8 @@ static const char good[] =
     "\"cdroms\":[{\"id\":\"cd0\"}],"
     "\"nics\":[{\"id\":\"nic0\",\"mac\":\"52:54:00:12:34:56\",\"network\":\"br0\","
     "\"model\":\"virtio-net-pci\",\"pci_addr\":3}],"
-    "\"graphics\":\"vnc\",\"autostart\":true,\"start_order\":7,\"start_delay_s\":30,\"shutdown_"
+    "\"graphics\":\"vnc\",\"autostart\":true,\"panic\":\"pvpanic\",\"start_order\":7,\"start_delay_"
+    "s\":30,\"shutdown_"
     "timeout_s\":5,\"on_host_shutdown\":\"leave\",\"next\":\"cpus = "
     "4\\n\",\"notes\":"
     "\"caf\u00e9\"}";
@@ -59,8 +60,8 @@ static void what_is_left_out_has_its_default(void **state)
     struct ss_vmdef def;
     DRV_AUTO_JSON json_t *j = good_json();
     const char *optional[] = {
-        "rtc",   "cdroms", "nics",        "graphics",      "autostart",         "on_host_shutdown",
-        "notes", "next",   "start_order", "start_delay_s", "shutdown_timeout_s"};
+        "rtc",   "cdroms", "nics",        "graphics",      "autostart",          "on_host_shutdown",
+        "notes", "next",   "start_order", "start_delay_s", "shutdown_timeout_s", "panic"};
     for (size_t i = 0; i < DRV_ARRAY_LEN(optional); i++)
         assert_int_equal(json_object_del(j, optional[i]), 0);
     assert_int_equal(ss_vmdef_from_json(j, &def, NULL), 0);
@@ -69,6 +70,7 @@ static void what_is_left_out_has_its_default(void **state)
     assert_string_equal(def.graphics, "none");
     assert_string_equal(def.on_host_shutdown, "stop");
     assert_false(def.autostart);
+    assert_false(def.pvpanic); // machines of before stay the same
     assert_int_equal(def.start_order, 1000);
     assert_int_equal(def.start_delay_s, 0);
     assert_int_equal(def.shutdown_timeout_s, 120);
@@ -131,6 +133,7 @@ static void wrong_values_are_refused_by_name(void **state)
     assert_says("disks", "{}", "an array of at most 8");
     assert_says("cpu", "3", "vm.json.cpu: must be an object");
     assert_says("autostart", "1", "true or false");
+    assert_says("panic", "\"isa\"", "\"none\" \"pvpanic\"");
     assert_says("start_order", "10000", "from 0 to 9999");
     assert_says("start_delay_s", "3601", "from 0 to 3600");
     assert_says("shutdown_timeout_s", "0", "from 1 to 3600");
