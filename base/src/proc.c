@@ -352,36 +352,53 @@ static void exec_detached(const struct drv_spawn *s)
     exec_child(s->argv, s->env);
 }
 
+// In the new process: wait until our starter has placed us, run the program.
+static void run_detached(const struct drv_spawn *s, pid_t middle, int fd)
+{
+    char go;
+    // nbdkit asks for SIGTERM at its parent's end: that must be over before it runs.
+    while (getppid() == middle)
+        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+    while (read(fd, &go, 1) != 1)
+        if (errno != EINTR)
+            _exit(125);
+    exec_detached(s);
+}
+
+// In the middle process: start the real one, say its pid, end.
+static void fork_detached(const struct drv_spawn *s, int fd, int peer_fd)
+{
+    close(peer_fd); // else the starter's end would go unnoticed
+    setsid();
+    pid_t self = getpid();
+    pid_t pid = fork();
+    if (pid == 0)
+        run_detached(s, self, fd);
+    _exit(write(fd, &pid, sizeof pid) < 0);
+}
+
 pid_t drv_proc_spawn(const struct drv_spawn *s, struct drv_err *err)
 {
     int fds[2];
-    if (pipe2(fds, O_CLOEXEC) < 0)
-        return drv_err_os(err, errno, "pipe");
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
+        return drv_err_os(err, errno, "socketpair");
     pid_t middle = fork();
-    if (middle == 0) {
-        setsid();
-        pid_t self = getpid();
-        pid_t pid = fork();
-        if (pid == 0) {
-            // nbdkit asks for SIGTERM at its parent's end: that must be over before it runs.
-            while (getppid() == self)
-                nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-            exec_detached(s);
-        }
-        if (write(fds[1], &pid, sizeof pid) < 0)
-            _exit(1);
-        _exit(0);
-    }
+    if (middle == 0)
+        fork_detached(s, fds[1], fds[0]);
     int fork_errno = errno;
     close(fds[1]);
-    DRV_AUTO_CLOSE int in_fd = fds[0];
+    DRV_AUTO_CLOSE int fd = fds[0];
     if (middle < 0)
         return drv_err_os(err, fork_errno, "fork");
     while (waitpid(middle, NULL, 0) < 0 && errno == EINTR)
         continue;
     pid_t pid = -1;
-    if (read(in_fd, &pid, sizeof pid) != (ssize_t)sizeof pid || pid < 0)
+    if (read(fd, &pid, sizeof pid) != (ssize_t)sizeof pid || pid < 0)
         return drv_err(err, DRV_EIO, "cannot start %s", s->argv[0]);
+    if (s->place)
+        s->place(pid, s->unit);
+    if (send(fd, "", 1, MSG_NOSIGNAL) != 1)
+        return drv_err(err, DRV_EIO, "cannot start %s: it was killed", s->argv[0]);
     return pid;
 }
 

@@ -9,6 +9,7 @@
 
 #include "drover/log.h"
 #include "start.h"
+#include "supervisor.h"
 
 #define DEFAULT_CONFIG "/etc/drover/drover.conf"
 
@@ -72,6 +73,7 @@ static void on_stop(evutil_socket_t sig, short what, void *arg)
     (void)what;
     struct run *r = arg;
     drv_log(LOG_NOTICE, "agent.stop", F_INT("signal", sig));
+    ha_supervisor_stopping();
     ha_stop(r->ha);
 }
 
@@ -98,7 +100,10 @@ static void run(struct run *r)
         if (!events[i] || event_add(events[i], NULL) < 0)
             abort();
     drv_log(LOG_NOTICE, "agent.up", F_STR("host", r->ha->fqdn), F_STR("version", DROVER_VERSION));
+    struct event *watchdog = ha_supervisor_ready(r->ha->loop);
     drv_loop_run(r->ha->loop);
+    if (watchdog)
+        event_free(watchdog);
     for (size_t i = 0; i < DRV_ARRAY_LEN(events); i++)
         event_free(events[i]);
 }

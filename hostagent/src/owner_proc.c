@@ -8,6 +8,7 @@
 
 #include "agent.h"
 #include "disc.h"
+#include "supervisor.h"
 
 enum { QCOW2_HEADROOM_MIN = 64 << 20 };
 
@@ -105,6 +106,7 @@ int ha_proc_base(struct ha *ha, const char *store, struct ha_proc_base *ret, str
         .no_encryption = !settings.encrypt,
         .socket_uid = ha->qemu_uid,
         .socket_gid = ha->qemu_gid,
+        .place = ha_supervisor_release,
     };
     return 0;
 }

@@ -14,6 +14,7 @@
 
 #include "drover/proc.h"
 #include "qemu_state.h"
+#include "supervisor.h"
 #include "tap.h"
 
 enum { START_TIMEOUT_MS = 20 * 1000, ATTACH_TIMEOUT_MS = 5 * 1000, POLL_MS = 10 };
@@ -151,6 +152,7 @@ static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char 
     char log_path[PATH_MAX];
     in_dir(h->dir, "qemu.log", log_path);
     struct ha_argv argv;
+    DRV_AUTO_FREE char *unit = drv_xasprintf("qemu-%s", h->def.uuid);
     int rc = ha_qemu_args(&h->def, &rt, &argv, err);
     if (rc == 0) {
         note_command(h->dir, &argv);
@@ -162,6 +164,8 @@ static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char 
             .drop_user = spec->uid != 0,
             .uid = spec->uid,
             .gid = spec->gid,
+            .place = ha_supervisor_release,
+            .unit = unit,
         };
         h->pid = drv_proc_spawn(&s, err);
         rc = h->pid < 0 ? -1 : 0;

@@ -213,6 +213,11 @@ int ha_server_listen_unix(struct ha_server *s, const char *path, struct drv_err 
     return add_listener(s, listen_fd, on_unix, path, err);
 }
 
+int ha_server_adopt_unix(struct ha_server *s, int fd, struct drv_err *err)
+{
+    return add_listener(s, fd, on_unix, NULL, err);
+}
+
 static int bind_tcp(const struct addrinfo *ai, const char *address, unsigned port,
                     struct drv_err *err)
 {

@@ -49,6 +49,8 @@ void ha_server_free(struct ha_server *s);
 // Listen on a unix socket (mode 0666: who may do what is decided by uid and log-on). A stale socket
 // of a dead agent is replaced. DRV_EBUSY when another agent answers on it.
 int ha_server_listen_unix(struct ha_server *s, const char *path, struct drv_err *err);
+// Listen on a unix socket that somebody else has made and will remove. fd is taken in any case.
+int ha_server_adopt_unix(struct ha_server *s, int fd, struct drv_err *err);
 // Listen on an IP address ("0.0.0.0", "::", "10.1.2.3"). port 0: any free one. *ret_port (NULL
 // allowed) is the one taken. May be called several times.
 int ha_server_listen_tcp(struct ha_server *s, const char *address, unsigned port,

@@ -17,6 +17,7 @@
 #include "move.h"
 #include "peers.h"
 #include "permit.h"
+#include "supervisor.h"
 #include "tables.h"
 #include "vm_log.h"
 
@@ -77,18 +78,29 @@ static int probe(struct ha *ha, struct drv_err *err)
     return 0;
 }
 
-static int listen_all(struct ha *ha, struct drv_err *err)
+// A socket that was passed is used in place of the configured one.
+static int listen_local(struct ha *ha, struct drv_err *err)
 {
-    const char *const *addresses;
     char path[256];
-    unsigned n = drv_conf_list(ha->conf, "listen", &addresses);
-    unsigned port = (unsigned)drv_conf_int(ha->conf, "port");
+    int fd;
     const char *socket = drv_conf_str(ha->conf, "socket");
+    if (ha_supervisor_socket(&fd, err) < 0)
+        return -1;
+    if (fd >= 0)
+        return ha_server_adopt_unix(ha->server, fd, err);
     if (socket[0])
         DRV_COPY(path, socket);
     else
         snprintf(path, sizeof path, "%s/drover.sock", drv_conf_str(ha->conf, "run_dir"));
-    if (ha_server_listen_unix(ha->server, path, err) < 0)
+    return ha_server_listen_unix(ha->server, path, err);
+}
+
+static int listen_all(struct ha *ha, struct drv_err *err)
+{
+    const char *const *addresses;
+    unsigned n = drv_conf_list(ha->conf, "listen", &addresses);
+    unsigned port = (unsigned)drv_conf_int(ha->conf, "port");
+    if (listen_local(ha, err) < 0)
         return -1;
     for (unsigned i = 0; i < n; i++)
         if (ha_server_listen_tcp(ha->server, addresses[i], port, NULL, err) < 0)

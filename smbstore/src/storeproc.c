@@ -109,7 +109,10 @@ static pid_t spawn(const struct ss_proc_spec *s, struct drv_err *err)
     DRV_AUTO_FREE char *krb5_conf = drv_xasprintf("KRB5_CONFIG=%s", krb5 ? krb5 : "/etc/krb5.conf");
     const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache,
                                krb5_conf, NULL};
-    struct drv_spawn sp = {.argv = a.argv, .env = env, .log_path = log};
+    const char *vm = strrchr(s->dir, '/'); // its folder has its UUID for a name
+    DRV_AUTO_FREE char *unit = drv_xasprintf("store-%s-%s", vm ? vm + 1 : s->dir, s->name);
+    struct drv_spawn sp = {
+        .argv = a.argv, .env = env, .log_path = log, .place = s->place, .unit = unit};
     return drv_proc_spawn(&sp, err);
 }
 

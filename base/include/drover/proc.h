@@ -52,9 +52,12 @@ struct drv_spawn {
     bool drop_user; // setgid/setuid/no groups, no_new_privs
     uid_t uid;
     gid_t gid;
+    // Called with the new pid and unit before the program runs; NULL = nothing to do.
+    void (*place)(pid_t pid, const char *unit);
+    const char *unit;
 };
-// Start a detached process (double fork, new session): it is nobody's child and survives us.
-// Returns its pid, or -1.
+// Start a detached process (double fork, new session): it is nobody's child and survives us. One
+// whose starter dies before it could be placed ends. Returns its pid, or -1.
 pid_t drv_proc_spawn(const struct drv_spawn *s, struct drv_err *err);
 
 // Start time of a process in clock ticks since boot (proc(5), stat field 22): with the pid it names

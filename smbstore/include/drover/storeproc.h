@@ -47,6 +47,7 @@ struct ss_proc_spec {
     bool no_encryption; // sign only
     uid_t socket_uid;   // who may connect to the NBD socket (QEMU)
     gid_t socket_gid;
+    void (*place)(pid_t pid, const char *unit); // see struct drv_spawn; NULL = nothing to do
 };
 
 enum ss_proc_state {
