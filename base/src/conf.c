@@ -4,6 +4,7 @@
 
 #include <assert.h>
 #include <ctype.h>
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -318,45 +319,87 @@ static int parse_line(struct drv_conf *c, char *line, struct drv_err *err)
     return drv_conf_set(c, name, trim(value), err);
 }
 
+// One whole file: what an earlier file gave may be given again, and the later one counts.
+static int parse_text(struct drv_conf *c, const char *text, size_t len, const char *name,
+                      struct drv_err *err)
+{
+    DRV_AUTO_FREE char *copy = drv_xcalloc(1, len + 1);
+    memcpy(copy, text, len);
+    if (memchr(copy, '\0', len))
+        return drv_err(err, DRV_EINVAL, "%s: not a text file", name);
+    for (unsigned i = 0; i < c->n; i++)
+        c->values[i].given = false;
+    int number = 1;
+    char *rest = copy;
+    for (char *line; (line = strsep(&rest, "\n")); number++)
+        if (parse_line(c, line, err) < 0)
+            return drv_err_prefix(err, "%s:%d", name, number);
+    return 0;
+}
+
 struct drv_conf *drv_conf_parse(const struct drv_option *table, const char *text, size_t len,
                                 const char *name, struct drv_err *err)
 {
     DRV_CLEANUP(conf_cleanup) struct drv_conf *c = drv_conf_new(table);
-    DRV_AUTO_FREE char *copy = drv_xcalloc(1, len + 1);
-    memcpy(copy, text, len);
-    if (memchr(copy, '\0', len)) {
-        drv_err(err, DRV_EINVAL, "%s: not a text file", name);
-        return NULL;
+    return parse_text(c, text, len, name, err) < 0 ? NULL : DRV_TAKE(c);
+}
+
+static int load_file(struct drv_conf *c, const char *path, struct drv_err *err)
+{
+    DRV_AUTO_FILE FILE *f = fopen(path, "re");
+    if (!f)
+        return drv_err_os(err, errno, "%s", path);
+    DRV_AUTO_FREE char *text = drv_xcalloc(1, MAX_FILE + 1);
+    size_t len = fread(text, 1, MAX_FILE + 1, f);
+    if (ferror(f))
+        return drv_err_os(err, errno, "reading %s", path);
+    if (len > MAX_FILE)
+        return drv_err(err, DRV_EINVAL, "%s: larger than %d bytes", path, MAX_FILE);
+    return parse_text(c, text, len, path, err);
+}
+
+static int is_drop_in(const struct dirent *e)
+{
+    const char *dot = strrchr(e->d_name, '.');
+    return e->d_name[0] != '.' && dot && !strcmp(dot, ".conf");
+}
+
+// Returns how many there were, or -1.
+static int load_drop_ins(struct drv_conf *c, const char *folder, struct drv_err *err)
+{
+    struct dirent **names = NULL;
+    int n = scandir(folder, &names, is_drop_in, alphasort), rc = 0;
+    if (n < 0)
+        return errno == ENOENT ? 0 : drv_err_os(err, errno, "%s", folder);
+    for (int i = 0; i < n; i++) {
+        DRV_AUTO_FREE char *path = drv_xasprintf("%s/%s", folder, names[i]->d_name);
+        if (rc == 0)
+            rc = load_file(c, path, err);
+        free(names[i]);
     }
-    int number = 1;
-    char *rest = copy;
-    for (char *line; (line = strsep(&rest, "\n")); number++)
-        if (parse_line(c, line, err) < 0) {
-            drv_err_prefix(err, "%s:%d", name, number);
-            return NULL;
-        }
-    return DRV_TAKE(c);
+    free(names);
+    return rc < 0 ? -1 : n;
 }
 
 struct drv_conf *drv_conf_load(const struct drv_option *table, const char *path,
                                struct drv_err *err)
 {
-    DRV_AUTO_FILE FILE *f = fopen(path, "re");
-    if (!f) {
-        drv_err_os(err, errno, "%s", path);
-        return NULL;
+    DRV_CLEANUP(conf_cleanup) struct drv_conf *c = drv_conf_new(table);
+    DRV_AUTO_FREE char *folder = drv_xasprintf("%s.d", path);
+    struct drv_err why = DRV_ERR_INIT;
+    int rc = load_file(c, path, &why);
+    if (rc == 0 || why.code == DRV_ENOTFOUND) {
+        int n = load_drop_ins(c, folder, err);
+        if (n < 0)
+            return NULL;
+        if (n > 0)
+            rc = 0; // drop-ins do without the main file
     }
-    DRV_AUTO_FREE char *text = drv_xcalloc(1, MAX_FILE + 1);
-    size_t len = fread(text, 1, MAX_FILE + 1, f);
-    if (ferror(f)) {
-        drv_err_os(err, errno, "reading %s", path);
-        return NULL;
-    }
-    if (len > MAX_FILE) {
-        drv_err(err, DRV_EINVAL, "%s: larger than %d bytes", path, MAX_FILE);
-        return NULL;
-    }
-    return drv_conf_parse(table, text, len, path, err);
+    if (rc == 0)
+        return DRV_TAKE(c);
+    if (err)
+        *err = why;
+    return NULL;
 }
 
 void drv_conf_reload(struct drv_conf *conf, struct drv_conf *next, char *ignored, size_t size)

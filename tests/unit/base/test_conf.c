@@ -7,7 +7,10 @@
 // cmocka.h needs the four above
 #include <cmocka.h>
 
+#include <sys/stat.h>
+
 #include "drover/conf.h"
+#include "drover/proc.h"
 #include "drover/util.h"
 
 static int no_spaces(const char *item, struct drv_err *err)
@@ -161,6 +164,85 @@ static void the_man_page_names_every_option(void **state)
     free(text);
 }
 
+// --- files ---
+
+static char dir[64];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    DRV_COPY(dir, "/tmp/drover-test-XXXXXX");
+    return mkdtemp(dir) ? 0 : -1;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    const char *const argv[] = {"rm", "-rf", dir, NULL};
+    return drv_proc_run(argv, NULL, 5000, 100, NULL, NULL);
+}
+
+static void put(const char *name, const char *text)
+{
+    DRV_AUTO_FREE char *path = drv_xasprintf("%s/%s", dir, name);
+    DRV_AUTO_FILE FILE *f = fopen(path, "we");
+    assert_non_null(f);
+    fputs(text, f);
+}
+
+static struct drv_conf *load(struct drv_err *err)
+{
+    DRV_AUTO_FREE char *path = drv_xasprintf("%s/drover.conf", dir);
+    return drv_conf_load(table, path, err);
+}
+
+static void put_drop_in(const char *name, const char *text)
+{
+    DRV_AUTO_FREE char *folder = drv_xasprintf("%s/drover.conf.d", dir);
+    DRV_AUTO_FREE char *in_dir = drv_xasprintf("drover.conf.d/%s", name);
+    mkdir(folder, 0755);
+    put(in_dir, text);
+}
+
+static void a_drop_in_overrides_the_file_and_a_later_one_both(void **state)
+{
+    (void)state;
+    put("drover.conf", "port = 1\nreceive = on\n");
+    put_drop_in("10-site.conf", "port = 2\nsocket = /run/site\n");
+    put_drop_in("20-host.conf", "port = 3\n");
+    put_drop_in("30-old.conf.dpkg-old", "port = 4\n");
+    put_drop_in(".swap.conf", "port = 5\n");
+    struct drv_conf *c = load(NULL);
+    assert_non_null(c);
+    assert_int_equal(drv_conf_int(c, "port"), 3);
+    assert_string_equal(drv_conf_str(c, "socket"), "/run/site");
+    assert_true(drv_conf_bool(c, "receive"));
+    drv_conf_free(c);
+}
+
+static void a_mistake_in_a_drop_in_is_told_with_its_file_and_refuses_all(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    put("drover.conf", "port = 1\n");
+    put_drop_in("10-site.conf", "port = 2\nport = 3\n");
+    assert_null(load(&err));
+    assert_non_null(strstr(err.msg, "10-site.conf:2: port is given twice"));
+}
+
+static void drop_ins_need_no_file_and_nothing_at_all_is_told(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    assert_null(load(&err));
+    assert_int_equal(err.code, DRV_ENOTFOUND);
+    put_drop_in("10-site.conf", "port = 2\n");
+    struct drv_conf *c = load(NULL);
+    assert_non_null(c);
+    assert_int_equal(drv_conf_int(c, "port"), 2);
+    drv_conf_free(c);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -173,6 +255,12 @@ int main(void)
         cmocka_unit_test(reloading_keeps_what_needs_a_restart_and_names_it),
         cmocka_unit_test(what_is_shown_can_be_read_again),
         cmocka_unit_test(the_man_page_names_every_option),
+        cmocka_unit_test_setup_teardown(a_drop_in_overrides_the_file_and_a_later_one_both, make_dir,
+                                        remove_dir),
+        cmocka_unit_test_setup_teardown(
+            a_mistake_in_a_drop_in_is_told_with_its_file_and_refuses_all, make_dir, remove_dir),
+        cmocka_unit_test_setup_teardown(drop_ins_need_no_file_and_nothing_at_all_is_told, make_dir,
+                                        remove_dir),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
