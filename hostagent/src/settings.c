@@ -25,9 +25,10 @@ const struct drv_option ha_conf_options[] = {
      "Keytab of this host's computer account.", NULL},
     {"dc", DRV_OPT_STRING, 0, 255, "", NULL, NULL, false,
      "Domain controller for LDAP. Empty: found in DNS.", NULL},
-    {"qemu_user", DRV_OPT_STRING, 1, 64, "nobody", NULL, NULL, false,
+    {"qemu_user", DRV_OPT_STRING, 1, 64, DROVER_QEMU_USER, NULL, NULL, false,
      "User, by name or number, that QEMU runs as.", NULL},
-    {"qemu_group", DRV_OPT_STRING, 1, 64, "nogroup", NULL, NULL, false, "Its group.", NULL},
+    {"qemu_group", DRV_OPT_STRING, 1, 64, DROVER_QEMU_GROUP, NULL, NULL, false,
+     "Its group. With KVM: the one that /dev/kvm belongs to.", NULL},
     {"lib_dir", DRV_OPT_STRING, 0, 400, "", NULL, NULL, false,
      "Folder of drover-store and drover-smb. Empty: beside the program, or where it was "
      "installed.",
