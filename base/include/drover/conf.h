@@ -46,8 +46,8 @@ void drv_conf_free(struct drv_conf *c);
 struct drv_conf *drv_conf_parse(const struct drv_option *table, const char *text, size_t len,
                                 const char *name, struct drv_err *err);
 // The same from the file path and then from the drop-ins path.d/*.conf, in the order of their names
-// (bytes): what a later file says of an option counts. Each file is of at most 256 KiB; a mistake in
-// one of them refuses all. DRV_ENOTFOUND when there is none of them. Blocking.
+// (bytes): what a later file says of an option counts. Each file is of at most 256 KiB; a mistake
+// in one of them refuses all. DRV_ENOTFOUND when there is none of them. Blocking.
 struct drv_conf *drv_conf_load(const struct drv_option *table, const char *path,
                                struct drv_err *err);
 // Take next's reloadable values into *conf and free next. Names of changed options that need a

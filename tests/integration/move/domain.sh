@@ -81,7 +81,7 @@ lifetime() {
 }
 
 # vm_up: started, busy and watched.
-vm_up() { vm_start "$VM" "$AT" $IP && vm_busy $IP 64 1 && watch_begin $IP "$WORK/watch"; }
+vm_up() { vm_start "$VM" "$AT" "$IP" && vm_busy "$IP" 64 1 && watch_begin "$IP" "$WORK/watch"; }
 
 # store_said EVENT: by the drover-stores of both hosts.
 store_said() {
