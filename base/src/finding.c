@@ -71,6 +71,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("V04", DRV_EXIT_REFUSED, "CPU model not usable at the destination", "Give the VM a CPU model that both hosts have (for example x86-64-v2) and restart it."),
     ERR("V05", DRV_EXIT_REFUSED, "Accelerator missing at the destination", "Enable virtualisation (KVM) there, or restart the VM with accel=tcg."),
     WARN("V06", DRV_EXIT_REFUSED, "More virtual CPUs than the destination has", "The VM will run, slower; choose a larger host."),
+    ERR("V07", DRV_EXIT_REFUSED, "UEFI firmware missing at the destination", "Install the package ovmf at the destination."),
     // M: memory
     ERR("M01", DRV_EXIT_REFUSED, "Not enough memory at the destination", "Free memory there, or choose another host."),
     ERR("M02", DRV_EXIT_REFUSED, "This memory size loses writes under emulation", "Shut the VM down and give it a size that is no multiple of 256 KiB, such as 262152 KiB."),

@@ -13,6 +13,7 @@ enum { REACH_TIMEOUT_MS = 2000 };
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 // --- migration networks ---
 
@@ -179,6 +180,8 @@ static void host_for_vm(struct ha *ha, const struct mv_plan *plan, struct mv_fac
     f->machine_ok = ha_probe_has_machine(ha->probe, def->machine);
     f->accel_ok = !strcmp(def->accel, "tcg") || ha->probe->kvm;
     f->cpu_ok = ha_probe_has_cpu(ha->probe, def->accel, def->cpu_model);
+    if (def->firmware == SS_FW_UEFI && access(HA_UEFI_CODE, R_OK) < 0)
+        DRV_COPY(f->firmware_missing, HA_UEFI_CODE);
     for (unsigned i = 0; i < def->n_nics; i++) {
         DRV_COPY(f->nets[i].network, def->nics[i].network);
         f->nets[i].present = ha_bridge_exists(def->nics[i].network);

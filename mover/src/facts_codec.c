@@ -31,6 +31,7 @@ static const struct field host_fields[] = {
     FIELD(mv_facts, cpu_ok, BOOL),
     FIELD(mv_facts, accel_ok, BOOL),
     FIELD(mv_facts, cpu_missing, STR),
+    FIELD(mv_facts, firmware_missing, STR),
     FIELD(mv_facts, arbiter_url, STR),
     FIELD(mv_facts, arbiter_ok, BOOL),
     FIELD(mv_facts, arbiter_error, STR),

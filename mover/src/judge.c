@@ -179,6 +179,11 @@ static void machine(struct scene *s)
                         def->cpu_model, b->cpu_missing[0] ? ": it lacks " : "", b->cpu_missing);
     if (!b->accel_ok)
         drv_finding_add(s->out, "V05", b->host, "%s has no working %s", b->host, def->accel);
+    if (b->firmware_missing[0]) {
+        drv_finding_add(s->out, "V07", b->host, "the VM starts by UEFI, and %s has no %s", b->host,
+                        b->firmware_missing);
+        drv_finding_command(s->out, b->host, "apt install ovmf");
+    }
     if (b->cpus < def->vcpus)
         drv_finding_add(s->out, "V06", b->host, "the VM has %u CPUs, %s only %u", def->vcpus,
                         b->host, b->cpus);

@@ -53,7 +53,8 @@ struct mv_facts {
     uint64_t mem_free_kib;
     unsigned cpus;
     bool machine_ok, cpu_ok, accel_ok;
-    char cpu_missing[256]; // features that the CPU model lacks here
+    char cpu_missing[256];      // features that the CPU model lacks here
+    char firmware_missing[128]; // file that a UEFI VM needs and that is not here, "" = all there
     struct mv_net_fact nets[SS_MAX_NICS];
     unsigned n_nets;
     struct mv_store_fact stores[MV_MAX_STORES];

@@ -15,6 +15,7 @@ VM=uefi-$$
 ENTRY="drover entry"
 
 cleanup() {
+    lab exec hv2 -- umount /usr/share/OVMF
     vm_remove "$VM" hv1 || vm_remove "$VM" hv2
     rm -f "$LAB/hv1/images/efi-disk-$$.qcow2"
 }
@@ -53,6 +54,9 @@ UUID=$(vm_uuid "$VM" hv1)
 lists hv1 "that it added"
 need "the image has it" wait_until 5 entry_on hv1
 
+need "hv2 loses its firmware" lab exec hv2 -- mount -t tmpfs none /usr/share/OVMF
+like "then it cannot go there" "$(drover_as alice hv1 check "$VM" --to "hv2.$DOMAIN" 2>&1)" "*V07*apt install ovmf*"
+need "hv2 gets it back" lab exec hv2 -- umount /usr/share/OVMF
 need "it moves with its disks" move "$VM" hv1 hv2 --storage "$LOCAL"
 is "the variables lie on hv2" "$(vm_field "$VM" hv2 '.definition.disks[] | select(.id == "nvram").store')" "$LOCAL"
 lists hv2 "after the move"

@@ -107,6 +107,10 @@ static void no_accel(struct scene *s)
 {
     s->dst.accel_ok = false;
 }
+static void no_firmware(struct scene *s)
+{
+    DRV_COPY(s->dst.firmware_missing, "/usr/share/OVMF/OVMF_CODE_4M.fd");
+}
 static void no_memory(struct scene *s)
 {
     s->dst.mem_free_kib = s->plan.def.memory_kib + 128 * 1024 - 1;
@@ -273,6 +277,7 @@ static const struct {
     {"V04", DRV_SEV_ERROR, 1, 0, no_cpu, "avx2"},
     {"V05", DRV_SEV_ERROR, 1, 0, no_accel, "tcg"},
     {"V06", DRV_SEV_WARNING, 1, 0, few_cpus, "2 CPUs"},
+    {"V07", DRV_SEV_ERROR, 1, 0, no_firmware, "OVMF_CODE_4M.fd"},
     {"M01", DRV_SEV_ERROR, 1, 0, no_memory, "256 MiB"},
     {"S13", DRV_SEV_ERROR, 1, 0, iso_on_unknown_store, "debian.iso"},
     {"S13", DRV_SEV_ERROR, 1, 0, iso_on_local_store, "debian.iso"},
