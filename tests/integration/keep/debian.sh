@@ -26,7 +26,7 @@ cleanup() {
 typed() { printf '%s\r' "$1" >"$WORK/in"; }
 # What the shell shows, without its terminal's codes.
 text() { sed 's/\x1b\[[?0-9;]*[a-zA-Z]//g' "$WORK/out" | tr -d '\r'; }
-shown() { text | grep -q -- "$1"; }
+shown() { text | grep -- "$1" >/dev/null; }
 connected() { [[ $(grep -c "connected again" "$WORK/err") -ge $1 ]]; } # TIMES
 runs() { [[ $(vm_state "$VM" hv1) == running ]]; }
 crashed() { [[ $(vm_field "$VM" hv1 .why) == *"system has crashed (panic)"* ]]; }

@@ -18,8 +18,8 @@ cleanup() {
 }
 
 log() { drover_on "$1" --plain vm log "$VM" --lines 1000; } # HOST
-# says HOST SOURCE PATTERN: does a line of the log?
-says() { log "$1" | cut -f2,3 | grep -qE "^$2	.*$3"; }
+# says HOST SOURCE PATTERN: does a line of the log? (Not -q: what is before in the pipe would die of it.)
+says() { log "$1" | cut -f2,3 | grep -E "^$2	.*$3" >/dev/null; }
 wrote() { wait_until 10 says "$@"; }
 
 test_begin
