@@ -42,8 +42,8 @@ const struct tui_key tui_keys[] = {
      {'\r', '\n'},
      "Enter",
      "Do it",
-     ON(TUI_PROGRESS),
-     "do what the line with the focus says, when the move does not converge"},
+     ON(TUI_PROGRESS) | ON(TUI_MOVE),
+     "do what the line with the focus says"},
     {TUI_CHOOSE,
      {' '},
      "Space",
@@ -138,7 +138,9 @@ static bool offered(const struct tui *t, const struct tui_key *k)
     if (panel == TUI_MOVE && k->cmd == TUI_REFRESH)
         return t->plan.page == TUI_PAGE_CHECK;
     if (panel == TUI_MOVE && (k->cmd == TUI_CHOOSE || k->cmd == TUI_FILTER))
-        return t->plan.page != TUI_PAGE_CHECK;
+        return t->plan.page < TUI_PAGE_CHECK;
+    if (panel == TUI_MOVE && k->cmd == TUI_ENTER)
+        return (t->plan.page == TUI_PAGE_SUMMARY) == !strcmp(k->label, "Do it");
     if (panel == TUI_PROGRESS && k->cmd == TUI_ENTER)
         return t->progress.stuck != NULL;
     return true;

@@ -106,6 +106,13 @@ static void build(struct tui *t, struct tui_doc *d)
         if (h->vms && !json_array_size(h->vms) && h->reach == TUI_UP)
             tui_add(d, TUI_DIM, 0, "      no VMs");
     }
+    bool any = false;
+    for (unsigned i = 0; i < t->n_hosts; i++)
+        any = any || json_array_size(t->hosts[i].vms);
+    if (any && d->rows > d->n + 1) {
+        tui_add(d, TUI_PLAIN, 0, " ");
+        tui_add(d, TUI_DIM, 0, "   Go to a VM with the arrow keys; Enter moves it.");
+    }
     snprintf(d->stamp, sizeof d->stamp, "hosts %u", d->n);
 }
 

@@ -132,8 +132,7 @@ static void add_stores(struct tui *t, struct tui_doc *d)
     const struct tui_host *h = tui_plan_target(t);
     size_t i;
     json_t *s;
-    tui_add(d, TUI_HEAD, tui_id("head", "store"), "To which store%s%s?", h ? " of " : "",
-            h ? tui_short(h->fqdn).s : "");
+    tui_add(d, TUI_HEAD, 0, "To which store%s%s?", h ? " of " : "", h ? tui_short(h->fqdn).s : "");
     if (!h)
         tui_add(d, TUI_DIM, 0, "    (choose the host first)");
     if (h && h->stores_err.code != DRV_OK)
@@ -178,7 +177,7 @@ static bool choose_where(struct tui *t, uint32_t id)
     const struct tui_host *h = tui_plan_target(t);
     size_t i;
     json_t *s;
-    if (choose_host(t, id) || id == tui_id("head", "store"))
+    if (choose_host(t, id))
         return true;
     json_array_foreach(h ? h->stores : NULL, i, s)
     {
@@ -204,8 +203,8 @@ static void add_disk_table(const struct tui_plan *p, struct tui_doc *d)
         tui_add(d, TUI_PLAIN, tui_id("disk", p->disks[i].id), "    %-12s %-12s -> %s",
                 p->disks[i].id, p->disks[i].from, tui_plan_disk_store(p, i));
     tui_add(d, TUI_PLAIN, tui_id("opt", "keep"),
-            "[%s] Keep the source's images, renamed, for %s (Space)", p->keep_source ? "x" : " ",
-            drv_fmt_ms((double)p->keep_s * 1000).s);
+            "[%s] Keep the source's images, renamed, for %" PRId64 " days (Space)",
+            p->keep_source ? "x" : " ", p->keep_s / 86400);
 }
 
 static void build_options(struct tui *t, struct tui_doc *d)

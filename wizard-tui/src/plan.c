@@ -138,6 +138,18 @@ const struct tui_host *tui_plan_target(const struct tui *t)
     return host_named(t, t->plan.what == TUI_WHAT_STORAGE ? t->plan.source : t->plan.to);
 }
 
+static uint32_t first_store(const struct tui_host *h)
+{
+    size_t i;
+    json_t *s;
+    json_array_foreach(h ? h->stores : NULL, i, s)
+    {
+        if (!*tui_text(s, "error"))
+            return tui_id("store", tui_text(s, "name"));
+    }
+    return 0;
+}
+
 const char *tui_plan_missing(const struct tui *t, enum tui_page page, uint32_t *ret_id)
 {
     const struct tui_plan *p = &t->plan;
@@ -149,7 +161,7 @@ const char *tui_plan_missing(const struct tui *t, enum tui_page page, uint32_t *
     if (page == TUI_PAGE_WHERE && p->what != TUI_WHAT_STORAGE && !p->to[0])
         return "Choose the host that the VM shall move to.";
     if (page == TUI_PAGE_WHERE && tui_plan_disks_move(p) && !p->store[0]) {
-        *ret_id = tui_id("head", "store");
+        *ret_id = first_store(tui_plan_target(t));
         return "Choose the store for the disks.";
     }
     if (page == TUI_PAGE_CHECK && !p->checked)

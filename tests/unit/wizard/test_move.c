@@ -83,7 +83,7 @@ static void an_incomplete_page_says_what_is_missing(void **state)
     desk_key(d, 'n');
     assert_string_equal(d->t.message, "Choose the store for the disks.");
     assert_int_equal(d->t.plan.page, TUI_PAGE_WHERE);
-    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, "To which store")->id);
+    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, "smb://fs.x")->id);
 }
 
 static void back_keeps_what_was_chosen(void **state)
