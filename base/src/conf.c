@@ -469,11 +469,13 @@ static void put_roff(FILE *out, const char *s)
 {
     if (*s == '.' || *s == '\'')
         fputs("\\&", out);
-    for (; *s; s++) {
+    for (const char *from = s; *s; s++) {
         if (*s == '\\')
             fputs("\\e", out);
         else if (*s == '-')
             fputs("\\-", out);
+        else if (*s == ' ' && s > from && s[-1] == '.' && isupper((unsigned char)s[1]))
+            fputc('\n', out); // a sentence begins
         else
             fputc(*s, out);
     }

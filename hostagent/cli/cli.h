@@ -55,6 +55,20 @@ struct cli_verb {
 extern const struct cli_verb cli_verbs[]; // ends with a NULL noun
 extern const struct argp_option cli_global_options[];
 
+// What the manual adds to the table (cli_about.c).
+struct cli_about {
+    const char *verb;  // "vm set"
+    const char *call;  // the agent's call whose role is needed; NULL = "vm.set"
+    const char *text;  // paragraphs between empty lines, or NULL
+    const char *exits; // what the exit statuses mean, where they are not cli_exits; or NULL
+};
+const struct cli_about *cli_about(const struct cli_verb *v); // NULL: nothing to add
+struct cli_exit {
+    enum drv_exit status;
+    const char *text;
+};
+extern const struct cli_exit cli_exits[]; // ends with a NULL text
+
 struct cli {
     const char *host; // -H, NULL = the local agent
     bool json, plain, quiet, no_input, yes, no_color;

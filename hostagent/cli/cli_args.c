@@ -93,10 +93,9 @@ static char *top_doc(void)
         int n = fprintf(f, "  %s%s%s", v->noun, v->verb ? " " : "", v->verb ? v->verb : "");
         fprintf(f, "%*s%s\n", n < 20 ? 20 - n : 1, "", v->summary);
     }
-    fputs("\nExit status: 0 done, 1 failed (the VM is safe on the source), 2 usage, 3 refused by "
-          "preflight, 4 not authorised or delegation missing, 5 destination unreachable or not "
-          "receiving, 6 cancelled, 7 busy, 8 needs attention, 130 interrupted (the move goes on).",
-          f);
+    fputs("\nExit status:\n", f);
+    for (const struct cli_exit *e = cli_exits; e->text; e++)
+        fprintf(f, "  %-4d%s\n", (int)e->status, e->text);
     fclose(f);
     return text;
 }

@@ -26,20 +26,29 @@ enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000, STOP_MOVES_MS = 30000 };
 
 // --- one table of calls ---
 
-static const struct ha_call *const tables[] = {
-    ha_calls_host,   ha_calls_store,   ha_calls_vm,    ha_calls_vm_set,
-    ha_calls_move,   ha_calls_peer,    ha_calls_audit, ha_calls_doctor,
-    ha_calls_permit, ha_calls_console, ha_calls_log,   ha_calls_shutdown};
+const struct ha_call *const ha_call_tables[] = {ha_calls_host,
+                                                ha_calls_store,
+                                                ha_calls_vm,
+                                                ha_calls_vm_set,
+                                                ha_calls_move,
+                                                ha_calls_peer,
+                                                ha_calls_audit,
+                                                ha_calls_doctor,
+                                                ha_calls_permit,
+                                                ha_calls_console,
+                                                ha_calls_log,
+                                                ha_calls_shutdown,
+                                                NULL};
 
 static struct ha_call *all_calls(void)
 {
     size_t n = 1;
-    for (size_t t = 0; t < DRV_ARRAY_LEN(tables); t++)
-        for (const struct ha_call *c = tables[t]; c->name; c++)
+    for (size_t t = 0; ha_call_tables[t]; t++)
+        for (const struct ha_call *c = ha_call_tables[t]; c->name; c++)
             n++;
     struct ha_call *all = drv_xcalloc(n, sizeof *all), *next = all;
-    for (size_t t = 0; t < DRV_ARRAY_LEN(tables); t++)
-        for (const struct ha_call *c = tables[t]; c->name; c++)
+    for (size_t t = 0; ha_call_tables[t]; t++)
+        for (const struct ha_call *c = ha_call_tables[t]; c->name; c++)
             *next++ = *c;
     return all;
 }

@@ -22,7 +22,8 @@ PREFIX=$STAGE$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$BUILD/CMakeCache.txt"
 
 # one NAME: the installed file of that name.
 one() { find "$PREFIX" -name "$1" -type f; }
-for name in drover drover-wizard drover-wizard.1 droverd drover-smb drover-store drover.1 drover.conf.5 droverd.8 drover-store.8 \
+for name in drover drover-wizard drover-wizard.1 droverd drover-smb drover-store drover.1 drover-vm-set.1 drover.conf.5 \
+    drover-troubleshooting.7 droverd.8 drover-store.8 \
     drover-global.conf drover-share.conf; do
     [[ -n $(one "$name") ]] || say "$name is not installed"
 done
@@ -60,6 +61,11 @@ if command -v groff >/dev/null; then
     while read -r page; do
         warnings=$(groff -mdoc -ww -z -Tutf8 "$page" 2>&1)
         [[ -z $warnings ]] || say "$page: $warnings"
+    done < <(find "$PREFIX" -path '*/man/*' -type f)
+fi
+if command -v mandoc >/dev/null; then
+    while read -r page; do
+        warnings=$(mandoc -T lint -W warning "$page" 2>&1) || say "$warnings"
     done < <(find "$PREFIX" -path '*/man/*' -type f)
 fi
 exit $FAILED
