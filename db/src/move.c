@@ -131,6 +131,40 @@ int db_move_list(struct db *db, bool active_only, unsigned limit, struct db_move
     return 0;
 }
 
+int db_move_counts(struct db *db, uint64_t ret[DB_ROLE_MAX_][DB_MOVE_STATE_MAX_],
+                   struct drv_err *err)
+{
+    DB_HOLD(db);
+    DB_AUTO_STMT sqlite3_stmt *s =
+        db_query(db, err, "SELECT role, state, count(*) FROM moves GROUP BY role, state", "");
+    int row = s ? 1 : -1;
+    memset(ret, 0, sizeof(uint64_t) * DB_ROLE_MAX_ * DB_MOVE_STATE_MAX_);
+    while (row > 0 && (row = db_step(db, s, err)) > 0) {
+        int role = db_col_word(s, 0, role_names, DB_ROLE_MAX_, err);
+        int state = role < 0 ? -1 : db_col_word(s, 1, state_names, DB_MOVE_STATE_MAX_, err);
+        if (state < 0)
+            return -1;
+        ret[role][state] = (uint64_t)sqlite3_column_int64(s, 2);
+    }
+    return row;
+}
+
+int db_move_last_done(struct db *db, struct db_move *ret, struct drv_err *err)
+{
+    DB_HOLD(db);
+    DB_AUTO_STMT sqlite3_stmt *s = db_query(
+        db, err, SELECT_MOVE " WHERE state = 'done' AND role = 'source' ORDER BY n DESC LIMIT 1",
+        "");
+    int row = s ? db_step(db, s, err) : -1;
+    if (row == 0)
+        return drv_err(err, DRV_ENOTFOUND, "no move from here is done yet");
+    struct db_move m = {0};
+    if (row < 0 || read_move(s, &m, err) < 0)
+        return -1;
+    *ret = m;
+    return 0;
+}
+
 void db_move_done(struct db_move *m)
 {
     free(m->decision);

@@ -150,6 +150,8 @@ int cli_host_show(struct cli *c, const struct cli_args *a);
 int cli_host_set(struct cli *c, const struct cli_args *a);
 int cli_host_list(struct cli *c, const struct cli_args *a);
 int cli_host_shutdown_guests(struct cli *c, const struct cli_args *a);
+int cli_check_health(struct cli *c, const struct cli_args *a);
+int cli_metrics(struct cli *c, const struct cli_args *a);
 int cli_store_list(struct cli *c, const struct cli_args *a);
 int cli_store_add(struct cli *c, const struct cli_args *a);
 // KEY=VALUE… from the from-th word on, as an object of strings; NULL after cli_usage().
@@ -186,7 +188,8 @@ int cli_doctor(struct cli *c, const struct cli_args *a);
 extern const struct argp_option cli_host_list_options[], cli_create_options[], cli_set_options[],
     cli_start_options[], cli_stop_options[], cli_delete_options[], cli_check_options[],
     cli_move_options[], cli_storage_options[], cli_jobs_options[], cli_delegation_options[],
-    cli_doctor_options[], cli_audit_options[], cli_log_options[], cli_shutdown_options[];
+    cli_doctor_options[], cli_audit_options[], cli_log_options[], cli_shutdown_options[],
+    cli_health_options[], cli_metrics_options[];
 
 // "fs.example.lan" of "smb://fs.example.lan/VM"; other text as it is. Caller frees.
 char *cli_server_of(const char *store);

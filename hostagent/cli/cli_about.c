@@ -70,6 +70,15 @@ static const struct cli_about abouts[] = {
     {"attach", "move.attach", .text = "The beginning of an id will do."},
     {"cancel", "move.cancel", .text = "What was copied is deleted. Possible until the destination takes the VM."},
     {"audit", "audit.list", .text = "The newest come first: who asked for what, over which way, for whom, and how it was decided."},
+    {"check-health", "host.health", .text =
+     "Critical: the agent does not answer; a VM is fenced, has crashed, is paused with a reason, or a person has to look at it; a move needs attention; a store cannot be reached; the host's ticket has ended. "
+     "Warning: the host's ticket, which the agent renews when less than five hours are left, ends within the hour; a VM waits for its file server, or is paused and nobody said why. "
+     "The whole takes --timeout at most. What is found stands in the line, the worst first; after the bar come numbers.",
+     .exits = "0 in order, 1 warning, 2 critical, 3 not known, as when the asker may not ask or the command line is wrong."},
+    {"metrics", "host.health", .text =
+     "Prints Prometheus' text format. With --textfile it replaces that file at once, readable by all, for node exporter's collector `textfile`. "
+     "An agent that does not answer is no failure of this command: `drover_up` is 0 then, and nothing else is told.",
+     .exits = "0 the numbers are written, 1 they could not be, 2 the command line is wrong."},
     {"delegation setup", .text =
      "Gives the hosts what moves need in the domain: the hosts' group, service names, and constrained delegation (Kerberos only) to each other and to the file servers of their stores; encryption by AES alone; "
      "the groups of those who may use drover; permissions of the stores' folders. A domain administrator's ticket is needed, and no agent. "

@@ -147,6 +147,15 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover -H hv1 doctor                     all hosts of its group\n"
                  "  drover doctor hv1 hv2 --all\n"
                  "  drover doctor hv1 hv2 --json | jq '.findings[] | select(.severity == \"error\")'"},
+    {.noun = "check-health", .options = cli_health_options, .run = cli_check_health,
+     .summary = "One line on a host for Nagios, Icinga and their like",
+     .examples = "  drover check-health\n"
+                 "  drover -H hv1 check-health --timeout 20s"},
+    {.noun = "metrics", .options = cli_metrics_options, .run = cli_metrics,
+     .summary = "Numbers of a host for Prometheus",
+     .examples = "  drover metrics\n"
+                 "  drover metrics --textfile /var/lib/prometheus/node-exporter/drover.prom\n\n"
+                 "The unit drover-metrics.timer runs the second one every minute, once it is enabled."},
     {0},
 };
 // clang-format on

@@ -78,6 +78,7 @@ struct ha {
     char store_program[512], smb_helper[512];
     uid_t qemu_uid;
     gid_t qemu_gid;
+    int64_t started_ms; // monotonic
     // Loop thread.
     struct ha_settings settings;
     struct ha_vm *vms;
@@ -119,6 +120,9 @@ unsigned ha_stall_deadline_s(struct ha *ha, const struct ss_vmdef *def);
 // Open a store as the host itself. user_ccache: as that user instead (SMB only), NULL = the host.
 struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user_ccache,
                                struct drv_err *err);
+// The same as this host, each call on the server for at most timeout_ms.
+struct ss_store *ha_store_open_within(struct ha *ha, const char *name, int timeout_ms,
+                                      struct drv_err *err);
 // May the user, who has come to this host with a ticket, write there? path: this existing file,
 // NULL = make files in the store's folder. -1: no, or not to be found out; K, D and S ids.
 int ha_store_user_may(struct ha *ha, const char *name, const struct ha_peer *user, const char *path,

@@ -26,19 +26,13 @@ enum { STOP_POLL_MS = 100, STOP_WAIT_MS = 5000, STOP_MOVES_MS = 30000 };
 
 // --- one table of calls ---
 
-const struct ha_call *const ha_call_tables[] = {ha_calls_host,
-                                                ha_calls_store,
-                                                ha_calls_vm,
-                                                ha_calls_vm_set,
-                                                ha_calls_move,
-                                                ha_calls_peer,
-                                                ha_calls_audit,
-                                                ha_calls_doctor,
-                                                ha_calls_permit,
-                                                ha_calls_console,
-                                                ha_calls_log,
-                                                ha_calls_shutdown,
-                                                NULL};
+const struct ha_call *const ha_call_tables[] = {ha_calls_host,   ha_calls_store,
+                                                ha_calls_vm,     ha_calls_vm_set,
+                                                ha_calls_move,   ha_calls_peer,
+                                                ha_calls_audit,  ha_calls_doctor,
+                                                ha_calls_permit, ha_calls_console,
+                                                ha_calls_log,    ha_calls_shutdown,
+                                                ha_calls_health, NULL};
 
 static struct ha_call *all_calls(void)
 {
@@ -168,6 +162,7 @@ struct ha *ha_start(struct drv_conf *conf, struct drv_err *err)
 {
     struct agent *a = drv_xcalloc(1, sizeof *a);
     a->ha.conf = conf;
+    a->ha.started_ms = drv_now_ms();
     a->lock_fd = -1;
     if (start(a, err) == 0)
         return &a->ha;

@@ -63,14 +63,14 @@ int ha_store_url(struct ha *ha, const char *name, char *ret, size_t size, struct
 }
 
 static struct ss_store *open_url(struct ha *ha, const char *url, const char *user_ccache,
-                                 struct drv_err *err)
+                                 int timeout_ms, struct drv_err *err)
 {
     char host_ccache[512], named[600];
     struct ss_url u;
     if (ss_url_parse(url, &u, err) < 0)
         return NULL;
     struct ss_identity who = {.helper = ha->smb_helper,
-                              .timeout_ms = STORE_TIMEOUT_MS,
+                              .timeout_ms = timeout_ms,
                               .image_uid = ha->qemu_uid,
                               .image_gid = ha->qemu_gid};
     if (u.kind == SS_SMB) {
@@ -88,16 +88,28 @@ static struct ss_store *open_url(struct ha *ha, const char *url, const char *use
     return st;
 }
 
-struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user_ccache,
-                               struct drv_err *err)
+static struct ss_store *open_name(struct ha *ha, const char *name, const char *user_ccache,
+                                  int timeout_ms, struct drv_err *err)
 {
     char url[HA_URL_MAX];
     if (ha_store_url(ha, name, url, sizeof url, err) < 0)
         return NULL;
-    struct ss_store *st = open_url(ha, url, user_ccache, err);
+    struct ss_store *st = open_url(ha, url, user_ccache, timeout_ms, err);
     if (!st)
         drv_err_prefix(err, "store \"%s\"", name);
     return st;
+}
+
+struct ss_store *ha_store_open(struct ha *ha, const char *name, const char *user_ccache,
+                               struct drv_err *err)
+{
+    return open_name(ha, name, user_ccache, STORE_TIMEOUT_MS, err);
+}
+
+struct ss_store *ha_store_open_within(struct ha *ha, const char *name, int timeout_ms,
+                                      struct drv_err *err)
+{
+    return open_name(ha, name, NULL, timeout_ms, err);
 }
 
 int ha_store_user_may(struct ha *ha, const char *name, const struct ha_peer *user, const char *path,
@@ -143,7 +155,7 @@ struct ss_store *ha_arbiter_open(struct ha *ha, struct drv_err *err)
     char url[HA_URL_MAX];
     if (ha_arbiter_url(ha, url, sizeof url, err) < 0)
         return NULL;
-    struct ss_store *st = open_url(ha, url, NULL, err);
+    struct ss_store *st = open_url(ha, url, NULL, STORE_TIMEOUT_MS, err);
     if (!st)
         drv_err_prefix(err, "arbiter %s", url);
     return st;

@@ -164,6 +164,11 @@ int db_move_get(struct db *db, const char *id, struct db_move *ret, struct drv_e
 // Newest first, at most limit; active_only: those in state active or attention.
 int db_move_list(struct db *db, bool active_only, unsigned limit, struct db_moves *ret,
                  struct drv_err *err);
+// How many rows there are of each role and state: since this host has a journal, as rows stay.
+int db_move_counts(struct db *db, uint64_t ret[DB_ROLE_MAX_][DB_MOVE_STATE_MAX_],
+                   struct drv_err *err);
+// The move that was started last as a source and is done; end with db_move_done(). DRV_ENOTFOUND.
+int db_move_last_done(struct db *db, struct db_move *ret, struct drv_err *err);
 void db_move_done(struct db_move *m);
 void db_moves_done(struct db_moves *m);
 
