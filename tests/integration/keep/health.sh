@@ -98,7 +98,7 @@ need "metrics says it" metrics --textfile "$WORK/node-exporter/drover.prom"
 is "with up and no more" "$(grep -v '^#' "$WORK/node-exporter/drover.prom")" "drover_up 0"
 need "somebody pauses the VM meanwhile" pause "$UUID"
 lab svc hv1 droverd start
-paused() { health; [[ $LINE == *"VM $VM is paused"* ]]; }
+paused() { health; [[ $LINE == *"VM $VM is paused: "* ]]; }
 need "it is found" wait_until 20 paused
 is "a VM is paused: 2" "$STATUS" 2
 like "with the reason" "$LINE" "DROVER CRITICAL - *VM $VM is paused: *does not know by whom*|*"
