@@ -74,7 +74,7 @@ static const struct cli_about abouts[] = {
      "Critical: the agent does not answer; a VM is fenced, has crashed, is paused with a reason, or a person has to look at it; a move needs attention; a store cannot be reached; the host's ticket has ended. "
      "Warning: the host's ticket, which the agent renews when less than five hours are left, ends within the hour; a VM waits for its file server, or is paused and nobody said why. "
      "The whole takes --timeout at most. What is found stands in the line, the worst first; after the bar come numbers.",
-     .exits = "0 in order, 1 warning, 2 critical, 3 not known, as when the asker may not ask or the command line is wrong."},
+     .exits = "0 in order, 1 warning, 2 critical (an unknown option is that, too), 3 not known, as when the asker may not ask."},
     {"metrics", "host.health", .text =
      "Prints Prometheus' text format. With --textfile it replaces that file at once, readable by all, for node exporter's collector `textfile`. "
      "An agent that does not answer is no failure of this command: `drover_up` is 0 then, and nothing else is told.",
