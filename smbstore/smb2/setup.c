@@ -549,19 +549,19 @@ static void scouted(void *arg, struct smb2_conn *scout, const struct drv_err *er
 {
     struct smb2_conn *c = arg;
     struct drv_err busy = DRV_ERR_INIT;
-    c->setup->scout = NULL;
-    if (c->state != SMB2_READY) {
-        c->setup->stage = DONE;
-    } else if (!scout) {
-        renew_later(c, err);
-    } else {
-        c->setup->stage = RE_PREPARING;
-        if (start_job(c, false) < 0) {
-            drv_err(&busy, DRV_EBUSY, "no worker thread is free");
-            renew_later(c, &busy);
-        }
-    }
     smb2_free(scout);
+    c->setup->scout = NULL;
+    if (c->state != SMB2_READY)
+        return; // it has ended meanwhile
+    if (err) {
+        renew_later(c, err);
+        return;
+    }
+    c->setup->stage = RE_PREPARING;
+    if (start_job(c, false) < 0) {
+        drv_err(&busy, DRV_EBUSY, "no worker thread is free");
+        renew_later(c, &busy);
+    }
 }
 
 static void begin_renewal(struct smb2_conn *c)
