@@ -6,12 +6,6 @@
 #include <inttypes.h>
 #include <string.h>
 
-static const char *text(const json_t *obj, const char *key)
-{
-    const char *s = json_string_value(json_object_get(obj, key));
-    return s ? s : "";
-}
-
 static int64_t number(const json_t *obj, const char *key)
 {
     return (int64_t)json_number_value(json_object_get(obj, key));
@@ -33,14 +27,15 @@ static void show_next(const struct cli *c, const char *lines)
 
 static void show_hardware(const struct cli *c, const json_t *vm, const json_t *def)
 {
-    const char *notes = text(def, "notes");
+    const char *notes = drv_json_text(def, "notes");
     cli_say(c, "hardware  %s, %" PRId64 " CPU%s %s, %s, %s",
             drv_fmt_bytes(number(vm, "memory_kib") * 1024).s, number(vm, "vcpus"),
-            number(vm, "vcpus") == 1 ? "" : "s", text(json_object_get(def, "cpu"), "model"),
-            text(def, "machine"), text(def, "accel"));
+            number(vm, "vcpus") == 1 ? "" : "s",
+            drv_json_text(json_object_get(def, "cpu"), "model"), drv_json_text(def, "machine"),
+            drv_json_text(def, "accel"));
     if (*notes)
         cli_say(c, "notes     %s", notes);
-    show_next(c, text(def, "next"));
+    show_next(c, drv_json_text(def, "next"));
 }
 
 static void show_devices(const struct cli *c, const json_t *def)
@@ -49,18 +44,19 @@ static void show_devices(const struct cli *c, const json_t *def)
     json_t *d;
     json_array_foreach(json_object_get(def, "disks"), i, d)
     {
-        cli_say(c, "%-9s %s %s on %s", text(d, "id"), text(d, "format"), text(d, "path"),
-                text(d, "store"));
+        cli_say(c, "%-9s %s %s on %s", drv_json_text(d, "id"), drv_json_text(d, "format"),
+                drv_json_text(d, "path"), drv_json_text(d, "store"));
     }
     json_array_foreach(json_object_get(def, "cdroms"), i, d)
     {
-        cli_say(c, "%-9s %s%s%s", text(d, "id"), *text(d, "path") ? text(d, "path") : "empty",
-                *text(d, "store") ? " on " : "", text(d, "store"));
+        cli_say(c, "%-9s %s%s%s", drv_json_text(d, "id"),
+                *drv_json_text(d, "path") ? drv_json_text(d, "path") : "empty",
+                *drv_json_text(d, "store") ? " on " : "", drv_json_text(d, "store"));
     }
     json_array_foreach(json_object_get(def, "nics"), i, d)
     {
-        cli_say(c, "%-9s %s, %s, on %s", text(d, "id"), text(d, "model"), text(d, "mac"),
-                text(d, "network"));
+        cli_say(c, "%-9s %s, %s, on %s", drv_json_text(d, "id"), drv_json_text(d, "model"),
+                drv_json_text(d, "mac"), drv_json_text(d, "network"));
     }
 }
 
@@ -68,30 +64,31 @@ static void show_devices(const struct cli *c, const json_t *def)
 static void show_record(const struct cli *c, const json_t *vm)
 {
     const json_t *record = json_object_get(vm, "record"), *body = json_object_get(record, "body");
-    const char *host = text(body, "host"), *to = text(body, "to");
+    const char *host = drv_json_text(body, "host"), *to = drv_json_text(body, "to");
     if (!json_is_object(body)) {
         cli_say(c, "owner     the record could not be read");
         return;
     }
     cli_say(c, "owner     epoch %" PRId64 ": %s%s%.*s%s%.*s%s", number(record, "epoch"),
-            text(body, "state"), *host ? ", " : "", short_name(host), host, *to ? " to " : "",
-            short_name(to), to,
+            drv_json_text(body, "state"), *host ? ", " : "", short_name(host), host,
+            *to ? " to " : "", short_name(to), to,
             json_is_true(json_object_get(vm, "held")) ? ", held" : ", held by nobody");
 }
 
 void cli_show_vm(const struct cli *c, const json_t *vm)
 {
     const json_t *def = json_object_get(vm, "definition");
-    const char *host = text(vm, "host"), *busy = text(vm, "busy"), *move = text(vm, "move");
-    cli_say(c, "name      %s", text(vm, "name"));
-    cli_say(c, "uuid      %s", text(vm, "uuid"));
-    cli_say(c, "state     %s on %.*s%s%s%s", text(vm, "state"), short_name(host), host,
+    const char *host = drv_json_text(vm, "host"), *busy = drv_json_text(vm, "busy"),
+               *move = drv_json_text(vm, "move");
+    cli_say(c, "name      %s", drv_json_text(vm, "name"));
+    cli_say(c, "uuid      %s", drv_json_text(vm, "uuid"));
+    cli_say(c, "state     %s on %.*s%s%s%s", drv_json_text(vm, "state"), short_name(host), host,
             *busy ? " (" : "", busy, *busy ? ")" : "");
-    if (*text(vm, "why"))
-        cli_say(c, "because   %s", text(vm, "why"));
+    if (*drv_json_text(vm, "why"))
+        cli_say(c, "because   %s", drv_json_text(vm, "why"));
     if (*move)
         cli_say(c, "move      %s", move);
-    cli_say(c, "home      %s on %s", text(vm, "home"), text(vm, "home_store"));
+    cli_say(c, "home      %s on %s", drv_json_text(vm, "home"), drv_json_text(vm, "home_store"));
     show_hardware(c, vm, def);
     show_devices(c, def);
     show_record(c, vm);

@@ -38,12 +38,6 @@ __attribute__((format(printf, 3, 4))) static void found(struct judge *j, enum he
         j->worst = h;
 }
 
-static const char *str(const json_t *obj, const char *key)
-{
-    const char *s = json_string_value(json_object_get(obj, key));
-    return s ? s : "";
-}
-
 static long long integer(const json_t *obj, const char *key)
 {
     return json_integer_value(json_object_get(obj, key));
@@ -56,13 +50,14 @@ static unsigned judge_vms(struct judge *j, const json_t *vms)
     json_t *vm;
     json_array_foreach(vms, i, vm)
     {
-        const char *trouble = str(vm, "trouble"), *why = str(vm, "why");
-        running += !strcmp(str(vm, "state"), "running");
+        const char *trouble = drv_json_text(vm, "trouble"), *why = drv_json_text(vm, "why");
+        running += !strcmp(drv_json_text(vm, "state"), "running");
         if (!*trouble)
             continue;
         // Nobody knows why it is paused: perhaps a person did it. One that is slow runs.
         bool mild = !strcmp(trouble, "slow") || (!strcmp(trouble, "paused") && !*why);
-        found(j, mild ? HEALTH_WARNING : HEALTH_CRITICAL, "VM %s is %s%s%s", str(vm, "vm"),
+        found(j, mild ? HEALTH_WARNING : HEALTH_CRITICAL, "VM %s is %s%s%s",
+              drv_json_text(vm, "vm"),
               !strcmp(trouble, "attention") ? "in need of attention" : trouble, *why ? ": " : "",
               why);
     }
@@ -74,7 +69,7 @@ static void judge_ticket(struct judge *j, const json_t *ticket)
     long long left_s = integer(ticket, "lifetime_s");
     if (left_s <= 0)
         found(j, HEALTH_CRITICAL, "the host has no ticket: %s",
-              *str(ticket, "error") ? str(ticket, "error") : "it has ended");
+              *drv_json_text(ticket, "error") ? drv_json_text(ticket, "error") : "it has ended");
     else if (left_s < TICKET_SOON_S)
         found(j, HEALTH_WARNING, "the host's ticket ends in %lld min", left_s / 60);
 }
@@ -85,14 +80,14 @@ static void judge_lists(struct judge *j, const json_t *status)
     json_t *o;
     json_array_foreach(json_object_get(status, "attention"), i, o)
     {
-        found(j, HEALTH_CRITICAL, "move %.8s of VM %s needs attention", str(o, "move"),
-              str(o, "vm"));
+        found(j, HEALTH_CRITICAL, "move %.8s of VM %s needs attention", drv_json_text(o, "move"),
+              drv_json_text(o, "vm"));
     }
     json_array_foreach(json_object_get(status, "stores"), i, o)
     {
         if (!json_is_true(json_object_get(o, "up")))
-            found(j, HEALTH_CRITICAL, "store %s cannot be reached: %s", str(o, "store"),
-                  str(o, "error"));
+            found(j, HEALTH_CRITICAL, "store %s cannot be reached: %s", drv_json_text(o, "store"),
+                  drv_json_text(o, "error"));
     }
 }
 
@@ -109,8 +104,8 @@ static void put_numbers(FILE *f, const json_t *status, unsigned running)
     json_array_foreach(json_object_get(status, "stores"), i, o)
     {
         if (json_is_true(json_object_get(o, "up")))
-            fprintf(f, " 'free_%s'=%lldB;;;0;%lld", str(o, "store"), integer(o, "free_bytes"),
-                    integer(o, "total_bytes"));
+            fprintf(f, " 'free_%s'=%lldB;;;0;%lld", drv_json_text(o, "store"),
+                    integer(o, "free_bytes"), integer(o, "total_bytes"));
     }
 }
 
@@ -134,7 +129,7 @@ static enum health judge(const json_t *status, FILE *f)
     judge_ticket(&j, json_object_get(status, "ticket"));
     if (j.worst == HEALTH_OK)
         found(&j, HEALTH_OK, "%u of %zu VMs run, drover %s", running, json_array_size(vms),
-              str(status, "version"));
+              drv_json_text(status, "version"));
     fprintf(f, "DROVER %s - ", names[j.worst]);
     bool first = true;
     for (int h = HEALTH_CRITICAL; h >= 0; h--) {

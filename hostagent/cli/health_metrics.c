@@ -16,7 +16,7 @@ static void head(FILE *f, const char *name, const char *type, const char *help)
 static void label(FILE *f, char before, const char *name, const char *value)
 {
     fprintf(f, "%c%s=\"", before, name);
-    for (; value && *value; value++) {
+    for (; *value; value++) {
         if (*value == '\n')
             fputs("\\n", f);
         else if (*value == '"' || *value == '\\')
@@ -27,9 +27,11 @@ static void label(FILE *f, char before, const char *name, const char *value)
     fputc('"', f);
 }
 
-static const char *str(const json_t *obj, const char *key)
+// A sample up to its further labels and its value.
+static void begin(FILE *f, const char *name, const char *first, const char *value)
 {
-    return json_string_value(json_object_get(obj, key));
+    fputs(name, f);
+    label(f, '{', first, value);
 }
 
 static double number(const json_t *obj, const char *key)
@@ -40,8 +42,7 @@ static double number(const json_t *obj, const char *key)
 static void put_host(FILE *f, const json_t *s)
 {
     head(f, "drover_info", "gauge", "Version of the agent; always 1.");
-    fputs("drover_info", f);
-    label(f, '{', "version", str(s, "version"));
+    begin(f, "drover_info", "version", drv_json_text(s, "version"));
     fputs("} 1\n", f);
     head(f, "drover_uptime_seconds", "gauge", "Time since the agent started.");
     fprintf(f, "drover_uptime_seconds %.0f\n", number(s, "uptime_s"));
@@ -58,19 +59,17 @@ static void put_vms(FILE *f, const json_t *vms)
     head(f, "drover_vm_state", "gauge", "State of each VM; 1 for the one that it is in.");
     json_array_foreach(vms, i, vm)
     {
-        fputs("drover_vm_state", f);
-        label(f, '{', "vm", str(vm, "vm"));
-        label(f, ',', "state", str(vm, "state"));
+        begin(f, "drover_vm_state", "vm", drv_json_text(vm, "vm"));
+        label(f, ',', "state", drv_json_text(vm, "state"));
         fputs("} 1\n", f);
     }
     head(f, "drover_vm_trouble", "gauge", "1 when somebody should look at the VM.");
     json_array_foreach(vms, i, vm)
     {
-        const char *trouble = str(vm, "trouble");
-        fputs("drover_vm_trouble", f);
-        label(f, '{', "vm", str(vm, "vm"));
+        const char *trouble = drv_json_text(vm, "trouble");
+        begin(f, "drover_vm_trouble", "vm", drv_json_text(vm, "vm"));
         label(f, ',', "trouble", trouble);
-        fprintf(f, "} %d\n", trouble && *trouble);
+        fprintf(f, "} %d\n", *trouble != '\0');
     }
 }
 
@@ -90,8 +89,7 @@ static void put_moves_of(FILE *f, json_t *moves, bool open, const char *name, co
         {
             if (is_open(state) != open)
                 continue;
-            fputs(name, f);
-            label(f, '{', "role", role);
+            begin(f, name, "role", role);
             label(f, ',', word, state);
             fprintf(f, "} %lld\n", (long long)json_integer_value(n));
         }
@@ -127,8 +125,7 @@ static void put_store_sizes(FILE *f, const json_t *stores, const char *name, con
     {
         if (!json_is_true(json_object_get(o, "up")))
             continue;
-        fputs(name, f);
-        label(f, '{', "store", str(o, "store"));
+        begin(f, name, "store", drv_json_text(o, "store"));
         fprintf(f, "} %.0f\n", number(o, key));
     }
 }
@@ -140,8 +137,7 @@ static void put_stores(FILE *f, const json_t *stores)
     head(f, "drover_store_up", "gauge", "1 when the store can be reached.");
     json_array_foreach(stores, i, o)
     {
-        fputs("drover_store_up", f);
-        label(f, '{', "store", str(o, "store"));
+        begin(f, "drover_store_up", "store", drv_json_text(o, "store"));
         fprintf(f, "} %d\n", json_is_true(json_object_get(o, "up")));
     }
     put_store_sizes(f, stores, "drover_store_free_bytes", "free_bytes", "Free space of a store.");

@@ -24,12 +24,6 @@ static int64_t number(const json_t *obj, const char *key)
     return n > 0 && n < 9e18 ? (int64_t)n : 0;
 }
 
-static const char *text(const json_t *obj, const char *key)
-{
-    const char *s = json_string_value(json_object_get(obj, key));
-    return s ? s : "";
-}
-
 static struct progress_disk *disk_of(struct progress *p, const char *id)
 {
     for (unsigned i = 0; i < p->n_disks; i++)
@@ -98,13 +92,14 @@ static int short_name(const char *host)
 
 static void add_head(struct line *l, const json_t *e)
 {
-    const char *from = text(e, "from"), *to = text(e, "to"), *vm = text(e, "vm");
+    const char *from = drv_json_text(e, "from"), *to = drv_json_text(e, "to"),
+               *vm = drv_json_text(e, "vm");
     add(l, "%" PRId64 "/%" PRId64 " %-8s %s", number(e, "phase_no"), number(e, "phases"),
-        text(e, "phase"), vm);
+        drv_json_text(e, "phase"), vm);
     if (*from && *to && strcmp(from, to) != 0)
         add(l, ": %.*s -> %.*s", short_name(from), from, short_name(to), to);
     add(l, "  %s", drv_fmt_ms((double)number(e, "elapsed_ms")).s);
-    if (!strcmp(text(e, "state"), "cancelling"))
+    if (!strcmp(drv_json_text(e, "state"), "cancelling"))
         add(l, "  cancelling");
     else if (json_is_false(json_object_get(e, "can_cancel")))
         add(l, "  (too late to cancel)");
@@ -172,7 +167,7 @@ static void put_details(struct progress *p, const json_t *event, bool bars)
     const json_t *memory = json_object_get(event, "memory");
     json_array_foreach(json_object_get(event, "disks"), i, disk)
     {
-        const struct progress_disk *d = disk_of(p, text(disk, "id"));
+        const struct progress_disk *d = disk_of(p, drv_json_text(disk, "id"));
         struct line l = {.len = 0};
         if (!d || d->total <= 0)
             continue;
@@ -228,13 +223,13 @@ void progress_event(struct progress *p, const json_t *event)
         return;
     }
     int64_t now_ms = number(event, "elapsed_ms");
-    const char *phase = text(event, "phase");
+    const char *phase = drv_json_text(event, "phase");
     bool new_phase = strcmp(phase, p->phase) != 0;
     size_t i;
     json_t *disk;
     json_array_foreach(json_object_get(event, "disks"), i, disk)
     {
-        struct progress_disk *d = disk_of(p, text(disk, "id"));
+        struct progress_disk *d = disk_of(p, drv_json_text(disk, "id"));
         if (d)
             take_disk(d, disk, now_ms);
     }

@@ -186,6 +186,9 @@ json_t *ha_vm_to_json(const struct ha_vm *vm); // loop thread
 #define HA_BUSY_ATTACH "attaching" // found at start, not looked at yet
 
 // --- vm_watch.c ---
+// What `why` begins with, or has in it, when time does not mend what is the matter.
+#define HA_WHY_FENCED "fenced"
+#define HA_WHY_LOOK "a person has to look"
 #define HA_BUSY_WATCH "being looked after" // a lock that ends within moments: others wait for it
 // Begin to look after running VMs (loop thread). The caller frees the event at the end.
 struct event *ha_watch_start(struct ha *ha);

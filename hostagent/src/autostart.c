@@ -19,6 +19,7 @@ enum { TICK_S = 1, ROUND_EVERY_MS = 10000 };
 
 #define KEY ".autostart" // in the table of settings: no setting has such a name
 #define ACTION "autostart"
+#define WAITS "autostart waits: "
 
 struct ha_autostart {
     struct ha *ha;
@@ -157,7 +158,7 @@ static void decided(struct ha_vm *vm, bool started, const char *why)
 static void say_waits(const struct ha_autostart *a, const char *why, char *ret, size_t size)
 {
     int64_t left_min = (a->give_up_ms - drv_now_ms() + 59999) / 60000;
-    snprintf(ret, size, "autostart waits: %.280s; it tries for %lld more min", why,
+    snprintf(ret, size, WAITS "%.280s; it tries for %lld more min", why,
              (long long)(left_min > 0 ? left_min : 0));
 }
 
@@ -247,9 +248,10 @@ static void give_up(struct ha_autostart *a, struct ha_vm *vm)
 {
     char why[384], now[384];
     ha_vm_why(vm, now, sizeof now);
-    const char *last = strstr(now, "waits: ");
+    bool known = !strncmp(now, WAITS, strlen(WAITS));
+    const char *last = known ? now + strlen(WAITS) : "in vain";
     snprintf(why, sizeof why, "autostart has given up: %.*s; `drover vm start %.64s` tries again",
-             last ? (int)strcspn(last + 7, ";") : 9, last ? last + 7 : "in vain", vm->def.name);
+             (int)strcspn(last, ";"), last, vm->def.name);
     decided(vm, false, why);
     dealt_with(a, vm->def.uuid);
 }

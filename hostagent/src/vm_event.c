@@ -7,22 +7,16 @@
 
 #include "drover/util.h"
 
-static const char *text_of(const json_t *data, const char *key)
-{
-    const char *s = json_string_value(json_object_get(data, key));
-    return s ? s : "";
-}
-
 static void io_error(const json_t *data, char *ret, size_t size)
 {
-    const char *node = text_of(data, "node-name");
-    snprintf(ret, size, "a %s of disk %.64s failed: %.200s", text_of(data, "operation"),
-             node[0] ? node : text_of(data, "device"), text_of(data, "reason"));
+    const char *node = drv_json_text(data, "node-name");
+    snprintf(ret, size, "a %s of disk %.64s failed: %.200s", drv_json_text(data, "operation"),
+             node[0] ? node : drv_json_text(data, "device"), drv_json_text(data, "reason"));
 }
 
 static void shutdown(const json_t *data, char *ret, size_t size)
 {
-    const char *reason = text_of(data, "reason");
+    const char *reason = drv_json_text(data, "reason");
     if (!strcmp(reason, "guest-shutdown"))
         snprintf(ret, size, "the guest has shut itself down");
     else if (!strcmp(reason, "host-qmp-quit"))
@@ -76,7 +70,7 @@ static const struct {
 
 bool ha_event_text(const json_t *ev, char *ret, size_t size)
 {
-    const char *name = text_of(ev, "event");
+    const char *name = drv_json_text(ev, "event");
     for (size_t i = 0; i < DRV_ARRAY_LEN(events); i++)
         if (!strcmp(events[i].name, name)) {
             events[i].put(json_object_get(ev, "data"), ret, size);
@@ -87,7 +81,7 @@ bool ha_event_text(const json_t *ev, char *ret, size_t size)
 
 int ha_event_panic(const json_t *ev, char *ret, size_t size)
 {
-    const char *name = text_of(ev, "event");
+    const char *name = drv_json_text(ev, "event");
     ret[0] = '\0';
     if (!strcmp(name, "RESET") || !strcmp(name, "SHUTDOWN"))
         return 0;

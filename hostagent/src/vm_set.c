@@ -241,6 +241,15 @@ _Static_assert(DRV_ARRAY_LEN(put_functions) + 1 == DRV_ARRAY_LEN(ha_vm_options),
 
 // --- at once ---
 
+static void hint_names(struct drv_err *err)
+{
+    char names[256] = "";
+    size_t n = 0;
+    for (const struct drv_option *o = ha_vm_options; o->name && n < sizeof names; o++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", o->name);
+    drv_err_hint(err, "%s", names);
+}
+
 static const struct drv_option *find(const char *key, struct drv_err *err)
 {
     // What `vm create` calls the same.
@@ -248,9 +257,7 @@ static const struct drv_option *find(const char *key, struct drv_err *err)
         drv_option_find(ha_vm_options, !strcmp(key, "vcpus") ? "cpus" : key);
     if (!o) {
         drv_err(err, DRV_EINVAL, "there is no setting \"%.64s\" of VMs", key);
-        drv_err_hint(err, "memory, cpus, cpu, machine, graphics, rtc, panic, disk_bus, nic_model, "
-                          "notes, autostart, "
-                          "start_order, start_delay, on_host_shutdown, shutdown_timeout");
+        hint_names(err);
     }
     return o;
 }

@@ -102,11 +102,12 @@ static void say_attention(struct ha_vm *vm, const char *lost)
     vm->retry_ms = drv_now_ms() + RETRY_MS;
     if (ha_whose(vm->ha, vm->def.uuid, rec, &err) >= 0 && rec->epoch > vm->run.owner->rec.epoch)
         snprintf(why, sizeof why,
-                 "fenced (S07): %.150s has it (epoch %llu), and this copy can never run again; "
+                 HA_WHY_FENCED
+                 " (S07): %.150s has it (epoch %llu), and this copy can never run again; "
                  "`drover vm stop %s --force` ends it",
                  rec->host, (unsigned long long)rec->epoch, vm->def.name);
     else
-        snprintf(why, sizeof why, "paused, and a person has to look: %.300s", lost);
+        snprintf(why, sizeof why, "paused, and " HA_WHY_LOOK ": %.300s", lost);
     ha_vm_publish(vm, NULL, 0, why);
 }
 

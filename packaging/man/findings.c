@@ -74,7 +74,7 @@ int man_findings_page(FILE *out, const char *markdown)
         "  drover check VM --to HOST        could this VM move?\n"
         "  drover vm list                   why is a VM paused?\n"
         "  drover audit --refused           what was refused here, and why (admins)\n"
-        "  journalctl -u droverd            what the agent says\n\n"
+        "  journalctl -u drover-agent       what the agent says\n\n"
         "HV1$ and HV2$ stand for the accounts of source and destination, hv1.example.lan for their "
         "full names, fs.example.lan for the file server. `samba-tool` runs on a Samba domain "
         "controller; Windows lines are for an elevated PowerShell with the ActiveDirectory "

@@ -91,8 +91,8 @@ static int add_permit(struct line *n, struct tui_ask *a)
         return -1;
     struct drv_permit_request rq = {
         .source = n->client,
-        .vm = tui_text(a->args, "vm"),
-        .to = tui_text(a->args, "to"),
+        .vm = drv_json_text(a->args, "vm"),
+        .to = drv_json_text(a->args, "to"),
         .port = port,
         .for_move = a->want == TUI_WANT_START,
     };

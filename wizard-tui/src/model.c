@@ -10,12 +10,6 @@ enum { ROUND_MS = 2000, RETRY_MS = 5000, CALL_MS = 15000, LONG_MS = 180000 };
 
 // ---- reading answers ----
 
-const char *tui_text(const json_t *obj, const char *key)
-{
-    const char *s = json_string_value(json_object_get(obj, key));
-    return s ? s : "";
-}
-
 int64_t tui_number(const json_t *obj, const char *key)
 {
     double n = json_number_value(json_object_get(obj, key));
@@ -31,7 +25,7 @@ struct tui_name tui_short(const char *fqdn)
 
 const char *tui_setting(const struct tui_host *h, const char *key)
 {
-    return tui_text(json_object_get(h->show, "settings"), key);
+    return drv_json_text(json_object_get(h->show, "settings"), key);
 }
 
 static const json_t *by_name(const json_t *list, const char *name)
@@ -40,7 +34,7 @@ static const json_t *by_name(const json_t *list, const char *name)
     json_t *row;
     json_array_foreach(list, i, row)
     {
-        if (!strcmp(tui_text(row, "name"), name))
+        if (!strcmp(drv_json_text(row, "name"), name))
             return row;
     }
     return NULL;
@@ -58,7 +52,7 @@ const json_t *tui_store_of(const struct tui_host *h, const char *name)
 
 bool tui_move_active(const json_t *job)
 {
-    return !strcmp(tui_text(job, "state"), "active");
+    return !strcmp(drv_json_text(job, "state"), "active");
 }
 
 bool tui_listed(const json_t *names, const char *name)
@@ -78,15 +72,15 @@ static const char *cpu_refusal(const struct tui *t, const struct tui_host *h, ch
                                size_t size)
 {
     const json_t *def = json_object_get(t->plan.definition, "definition");
-    const char *accel = tui_text(def, "accel"),
-               *model = tui_text(json_object_get(def, "cpu"), "model");
+    const char *accel = drv_json_text(def, "accel"),
+               *model = drv_json_text(json_object_get(def, "cpu"), "model");
     size_t i;
     json_t *row;
     json_array_foreach(json_object_get(t->plan.cpus, "hosts"), i, row)
     {
         const json_t *models = json_object_get(json_object_get(row, "models"), accel);
-        if (strcmp(tui_text(row, "host"), h->fqdn) != 0 || !json_array_size(models) || !*model ||
-            tui_listed(models, model))
+        if (strcmp(drv_json_text(row, "host"), h->fqdn) != 0 || !json_array_size(models) ||
+            !*model || tui_listed(models, model))
             continue;
         snprintf(buf, size, "its CPU cannot be the VM's %s", model);
         return buf;
@@ -235,7 +229,7 @@ static void take_hosts(struct tui *t, const json_t *list)
     json_t *row;
     json_array_foreach(list, i, row)
     {
-        const char *fqdn = tui_text(row, "fqdn");
+        const char *fqdn = drv_json_text(row, "fqdn");
         if (*fqdn && strlen(fqdn) < sizeof t->entry)
             host_add(t, fqdn);
     }
@@ -244,7 +238,7 @@ static void take_hosts(struct tui *t, const json_t *list)
 // The local agent has told its name: it is one of the hosts from now on.
 static void name_local(struct tui *t, struct tui_host *h)
 {
-    const char *name = tui_text(h->show, "host");
+    const char *name = drv_json_text(h->show, "host");
     if (h->local && !h->fqdn[0] && *name)
         DRV_COPY(h->fqdn, name);
     if (!t->entry[0] && h->fqdn[0]) {
@@ -290,7 +284,7 @@ static void take_cancel(struct tui *t, const struct tui_ask *a)
 
 static void take_start(struct tui *t, const struct tui_ask *a)
 {
-    const char *move = tui_text(a->reply, "move");
+    const char *move = drv_json_text(a->reply, "move");
     t->plan.starting = false;
     t->plan.start_err = a->err;
     if (!drv_uuid_valid(move)) {
@@ -335,7 +329,7 @@ static void take(struct tui *t, struct tui_host *h, const struct tui_ask *a)
             take_round(t, h, a);
         break;
     case TUI_WANT_VM:
-        if (a->reply && !strcmp(tui_text(a->reply, "name"), t->plan.vm))
+        if (a->reply && !strcmp(drv_json_text(a->reply, "name"), t->plan.vm))
             tui_plan_definition(t, a->reply);
         else if (!a->reply)
             tui_say_err(t, &a->err);

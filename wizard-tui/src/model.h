@@ -19,7 +19,6 @@ enum { TUI_HOSTS_MAX = 32, TUI_DISKS_MAX = 16, TUI_NICS_MAX = 8, TUI_SAMPLES = 1
 
 struct tui;
 
-const char *tui_text(const json_t *obj, const char *key);
 int64_t tui_number(const json_t *obj, const char *key); // not negative
 bool tui_listed(const json_t *names, const char *name); // in an array of strings
 struct tui_name {                                       // by value

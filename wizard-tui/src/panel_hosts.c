@@ -60,7 +60,7 @@ static const json_t *move_of(const struct tui_host *h, const char *vm)
     json_t *row;
     json_array_foreach(h->jobs, i, row)
     {
-        if (!strcmp(tui_text(row, "vm"), vm) && tui_move_active(row))
+        if (!strcmp(drv_json_text(row, "vm"), vm) && tui_move_active(row))
             return row;
     }
     return NULL;
@@ -69,14 +69,14 @@ static const json_t *move_of(const struct tui_host *h, const char *vm)
 // What goes on comes before figures where there is little room.
 static void add_vm(struct tui_doc *d, const struct tui_host *h, const json_t *vm)
 {
-    const char *name = tui_text(vm, "name"), *state = tui_text(vm, "state"),
-               *why = tui_text(vm, "why");
+    const char *name = drv_json_text(vm, "name"), *state = drv_json_text(vm, "state"),
+               *why = drv_json_text(vm, "why");
     const json_t *move = move_of(h, name);
     bool runs = !strcmp(state, "running");
     char doing[128] = "";
     if (move)
-        snprintf(doing, sizeof doing, "moving to %s: %s", tui_short(tui_text(move, "to")).s,
-                 tui_text(move, "phase"));
+        snprintf(doing, sizeof doing, "moving to %s: %s", tui_short(drv_json_text(move, "to")).s,
+                 drv_json_text(move, "phase"));
     else if (*why)
         snprintf(doing, sizeof doing, "%s", why);
     enum tui_style style = runs ? TUI_PLAIN : TUI_DIM;
@@ -128,8 +128,8 @@ static struct tui_host *at_line(struct tui *t, uint32_t id, const char **ret_vm)
             return h;
         json_array_foreach(h->vms, k, vm)
         {
-            if (tui_id(h->fqdn, tui_text(vm, "name")) == id) {
-                *ret_vm = tui_text(vm, "name");
+            if (tui_id(h->fqdn, drv_json_text(vm, "name")) == id) {
+                *ret_vm = drv_json_text(vm, "name");
                 return h;
             }
         }
@@ -152,7 +152,7 @@ static void open_vm(struct tui *t, struct tui_host *h, const char *vm)
 {
     const json_t *move = move_of(h, vm);
     if (move) {
-        tui_progress_begin(t, tui_text(move, "from"), tui_text(move, "move"));
+        tui_progress_begin(t, drv_json_text(move, "from"), drv_json_text(move, "move"));
         return;
     }
     tui_plan_begin(t, h->fqdn, vm);

@@ -9,7 +9,7 @@
 // Both hosts know a move; it is listed once, as its source tells it.
 static bool is_mine(const struct tui_host *h, const json_t *job)
 {
-    return !strcmp(tui_text(job, "from"), h->fqdn);
+    return !strcmp(drv_json_text(job, "from"), h->fqdn);
 }
 
 static enum tui_style style_of(const char *state)
@@ -23,16 +23,16 @@ static enum tui_style style_of(const char *state)
 
 static void add_job(struct tui_doc *d, const json_t *job)
 {
-    const char *state = tui_text(job, "state");
+    const char *state = drv_json_text(job, "state");
     time_t at = (time_t)(tui_number(job, "started") / 1000);
     struct tm tm;
     char when[32];
     strftime(when, sizeof when, "%m-%d %H:%M", localtime_r(&at, &tm));
     tui_add(d, style_of(state) == TUI_DIM ? TUI_HEAD : style_of(state),
-            tui_id("job", tui_text(job, "move")), "%s %-10s %-16s %s -> %s  %-8s  %s  %.8s",
-            tui_mark(style_of(state)), state, tui_text(job, "vm"),
-            tui_short(tui_text(job, "from")).s, tui_short(tui_text(job, "to")).s,
-            tui_text(job, "phase"), when, tui_text(job, "move"));
+            tui_id("job", drv_json_text(job, "move")), "%s %-10s %-16s %s -> %s  %-8s  %s  %.8s",
+            tui_mark(style_of(state)), state, drv_json_text(job, "vm"),
+            tui_short(drv_json_text(job, "from")).s, tui_short(drv_json_text(job, "to")).s,
+            drv_json_text(job, "phase"), when, drv_json_text(job, "move"));
 }
 
 static void add_jobs(const struct tui *t, struct tui_doc *d, bool active)
@@ -66,7 +66,7 @@ static const json_t *at_line(const struct tui *t, uint32_t id)
         json_t *job;
         json_array_foreach(t->hosts[i].jobs, k, job)
         {
-            if (is_mine(&t->hosts[i], job) && tui_id("job", tui_text(job, "move")) == id)
+            if (is_mine(&t->hosts[i], job) && tui_id("job", drv_json_text(job, "move")) == id)
                 return job;
         }
     }
@@ -80,7 +80,7 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         return tui_panel_hosts.act(t, cmd, 0);
     if ((cmd != TUI_ENTER && cmd != TUI_CANCEL_CMD) || !job)
         return false;
-    tui_progress_begin(t, tui_text(job, "from"), tui_text(job, "move"));
+    tui_progress_begin(t, drv_json_text(job, "from"), drv_json_text(job, "move"));
     if (cmd == TUI_CANCEL_CMD)
         tui_panel_progress.act(t, cmd, 0);
     return true;

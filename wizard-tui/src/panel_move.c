@@ -41,9 +41,9 @@ static void build_vm(struct tui *t, struct tui_doc *d)
         json_array_foreach(h->vms, k, vm)
         {
             char text[256];
-            const char *name = tui_text(vm, "name");
+            const char *name = drv_json_text(vm, "name");
             snprintf(text, sizeof text, "%-20s on %-10s %s", name, tui_short(h->fqdn).s,
-                     tui_text(vm, "state"));
+                     drv_json_text(vm, "state"));
             radio(d, tui_id(h->fqdn, name),
                   !strcmp(t->plan.vm, name) && !strcmp(t->plan.source, h->fqdn), NULL, text);
         }
@@ -57,9 +57,9 @@ static bool choose_vm(struct tui *t, uint32_t id)
         json_t *vm;
         json_array_foreach(t->hosts[i].vms, k, vm)
         {
-            if (tui_id(t->hosts[i].fqdn, tui_text(vm, "name")) != id)
+            if (tui_id(t->hosts[i].fqdn, drv_json_text(vm, "name")) != id)
                 continue;
-            tui_plan_begin(t, t->hosts[i].fqdn, tui_text(vm, "name"));
+            tui_plan_begin(t, t->hosts[i].fqdn, drv_json_text(vm, "name"));
             t->plan.page = TUI_PAGE_VM;
             return true;
         }
@@ -140,8 +140,8 @@ static void add_stores(struct tui *t, struct tui_doc *d)
     json_array_foreach(h ? h->stores : NULL, i, s)
     {
         char text[256];
-        const char *name = tui_text(s, "name"), *error = tui_text(s, "error");
-        snprintf(text, sizeof text, "%-12s %-30s %s free", name, tui_text(s, "url"),
+        const char *name = drv_json_text(s, "name"), *error = drv_json_text(s, "error");
+        snprintf(text, sizeof text, "%-12s %-30s %s free", name, drv_json_text(s, "url"),
                  drv_fmt_bytes(tui_number(s, "free_bytes")).s);
         radio(d, tui_id("store", name), !strcmp(t->plan.store, name), *error ? error : NULL, text);
     }
@@ -181,12 +181,12 @@ static bool choose_where(struct tui *t, uint32_t id)
         return true;
     json_array_foreach(h ? h->stores : NULL, i, s)
     {
-        if (tui_id("store", tui_text(s, "name")) != id)
+        if (tui_id("store", drv_json_text(s, "name")) != id)
             continue;
-        if (*tui_text(s, "error"))
-            tui_say(t, "This store cannot be used: %s", tui_text(s, "error"));
+        if (*drv_json_text(s, "error"))
+            tui_say(t, "This store cannot be used: %s", drv_json_text(s, "error"));
         else {
-            DRV_COPY(t->plan.store, tui_text(s, "name"));
+            DRV_COPY(t->plan.store, drv_json_text(s, "name"));
             tui_plan_changed(&t->plan);
         }
         return true;
@@ -243,10 +243,11 @@ static void next_store(struct tui *t, unsigned disk)
     const struct tui_host *h = tui_plan_target(t);
     size_t i, n = json_array_size(h ? h->stores : NULL);
     const char *now = tui_plan_disk_store(&t->plan, disk);
-    for (i = 0; i < n && strcmp(tui_text(json_array_get(h->stores, i), "name"), now) != 0; i++)
+    for (i = 0; i < n && strcmp(drv_json_text(json_array_get(h->stores, i), "name"), now) != 0; i++)
         ;
     if (n)
-        DRV_COPY(t->plan.disks[disk].to, tui_text(json_array_get(h->stores, (i + 1) % n), "name"));
+        DRV_COPY(t->plan.disks[disk].to,
+                 drv_json_text(json_array_get(h->stores, (i + 1) % n), "name"));
     tui_plan_changed(&t->plan);
 }
 

@@ -104,7 +104,7 @@ static void add_pause(struct tui_doc *d, const struct tui_progress *p)
 
 static uint32_t choice_id(const json_t *choice)
 {
-    return tui_id("choice", tui_text(choice, "name"));
+    return tui_id("choice", drv_json_text(choice, "name"));
 }
 
 // Why it does not end, and what the agent offers to do about it.
@@ -120,10 +120,10 @@ static void add_stuck(struct tui_doc *d, const struct tui_progress *p)
                     drv_fmt_ms((double)(tui_number(p->stuck, "gives_up_ms") / 1000 * 1000)).s);
     bool wide = d->columns >= WIDE;
     for (size_t at = 0; (choice = tui_progress_choice(p, &at));) {
-        tui_add(d, TUI_PLAIN, choice_id(choice), "   [ %-15s ] %s", tui_text(choice, "label"),
-                wide ? tui_text(choice, "help") : "");
+        tui_add(d, TUI_PLAIN, choice_id(choice), "   [ %-15s ] %s", drv_json_text(choice, "label"),
+                wide ? drv_json_text(choice, "help") : "");
         if (!wide)
-            tui_add_wrapped(d, TUI_DIM, 7, "%s", tui_text(choice, "help"));
+            tui_add_wrapped(d, TUI_DIM, 7, "%s", drv_json_text(choice, "help"));
     }
 }
 
@@ -228,7 +228,7 @@ static bool take_choice(struct tui *t, uint32_t id)
         ;
     if (!choice)
         return false;
-    if (!strcmp(tui_text(choice, "call"), "move.cancel"))
+    if (!strcmp(drv_json_text(choice, "call"), "move.cancel"))
         return ask_cancel(t);
     json_t *args = json_deep_copy(json_object_get(choice, "args"));
     if (!json_is_object(args)) {
@@ -236,8 +236,8 @@ static bool take_choice(struct tui *t, uint32_t id)
         args = json_object();
     }
     json_object_set_new(args, "move", json_string(p->move));
-    tui_say(t, "%s: asked %s.", tui_text(choice, "label"), tui_short(p->host).s);
-    tui_ask_call(t, p->host, TUI_WANT_CHOICE, tui_text(choice, "call"), args);
+    tui_say(t, "%s: asked %s.", drv_json_text(choice, "label"), tui_short(p->host).s);
+    tui_ask_call(t, p->host, TUI_WANT_CHOICE, drv_json_text(choice, "call"), args);
     return true;
 }
 

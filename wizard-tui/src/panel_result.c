@@ -29,19 +29,20 @@ static void add_error(struct tui_doc *d, const json_t *e)
 {
     if (!json_is_object(e))
         return;
-    tui_add_wrapped(d, TUI_BAD, 0, "%s%s%s%s", tui_text(e, "msg"), *tui_text(e, "id") ? " [" : "",
-                    tui_text(e, "id"), *tui_text(e, "id") ? "]" : "");
-    if (*tui_text(e, "phase"))
-        tui_add(d, TUI_PLAIN, 0, "It was in phase %s.", tui_text(e, "phase"));
-    if (*tui_text(e, "hint"))
-        tui_add_wrapped(d, TUI_PLAIN, 0, "What to do: %s", tui_text(e, "hint"));
+    tui_add_wrapped(d, TUI_BAD, 0, "%s%s%s%s", drv_json_text(e, "msg"),
+                    *drv_json_text(e, "id") ? " [" : "", drv_json_text(e, "id"),
+                    *drv_json_text(e, "id") ? "]" : "");
+    if (*drv_json_text(e, "phase"))
+        tui_add(d, TUI_PLAIN, 0, "It was in phase %s.", drv_json_text(e, "phase"));
+    if (*drv_json_text(e, "hint"))
+        tui_add_wrapped(d, TUI_PLAIN, 0, "What to do: %s", drv_json_text(e, "hint"));
 }
 
 static void build(struct tui *t, struct tui_doc *d)
 {
     const struct tui_progress *p = &t->progress;
     const json_t *r = p->result;
-    const char *state = tui_text(r, "state");
+    const char *state = drv_json_text(r, "state");
     snprintf(d->title, sizeof d->title, "drover  Move %s: %s -> %s", p->vm, tui_short(p->from).s,
              tui_short(p->to).s);
     snprintf(d->right, sizeof d->right, "%s", state);

@@ -16,9 +16,9 @@ static void add_stores(const struct tui_host *h, struct tui_doc *d)
         tui_add_wrapped(d, TUI_BAD, 2, "%s", h->stores_err.msg);
     json_array_foreach(h->stores, i, s)
     {
-        const char *error = tui_text(s, "error");
+        const char *error = drv_json_text(s, "error");
         tui_add(d, *error ? TUI_BAD : TUI_PLAIN, 0, "  %-12s %-34s %s free of %s",
-                tui_text(s, "name"), tui_text(s, "url"),
+                drv_json_text(s, "name"), drv_json_text(s, "url"),
                 drv_fmt_bytes(tui_number(s, "free_bytes")).s,
                 drv_fmt_bytes(tui_number(s, "total_bytes")).s);
         if (*error)
@@ -81,8 +81,9 @@ static void build(struct tui *t, struct tui_doc *d)
     tui_add(d, TUI_PLAIN, 0, " ");
     add_stores(h, d);
     tui_add(d, TUI_PLAIN, 0, " ");
-    tui_add(d, TUI_DIM, 0, "drover %s, QEMU %s, %lld CPUs, KVM: %s", tui_text(h->show, "version"),
-            tui_text(h->show, "qemu_version"), (long long)tui_number(h->show, "cpus"),
+    tui_add(d, TUI_DIM, 0, "drover %s, QEMU %s, %lld CPUs, KVM: %s",
+            drv_json_text(h->show, "version"), drv_json_text(h->show, "qemu_version"),
+            (long long)tui_number(h->show, "cpus"),
             json_is_true(json_object_get(h->show, "kvm")) ? "yes" : "no");
     snprintf(d->stamp, sizeof d->stamp, "settings of %.40s", h->fqdn);
 }
@@ -117,11 +118,11 @@ static const char *explain(const struct tui *t, uint32_t id, char *ret, size_t s
     json_t *h;
     json_object_foreach(json_object_get(t->host->help, "help"), key, h)
     {
-        const char *unit = tui_text(h, "unit"), *choices = tui_text(h, "choices"),
-                   *def = tui_text(h, "default");
+        const char *unit = drv_json_text(h, "unit"), *choices = drv_json_text(h, "choices"),
+                   *def = drv_json_text(h, "default");
         if (tui_id("set", key) != id)
             continue;
-        snprintf(ret, size, "%s: %s%s%s%s%s Default: %s.", key, tui_text(h, "text"),
+        snprintf(ret, size, "%s: %s%s%s%s%s Default: %s.", key, drv_json_text(h, "text"),
                  *unit ? " In " : "", unit, *choices ? " One of " : "", choices,
                  *def ? def : "empty");
         return ret;

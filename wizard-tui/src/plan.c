@@ -66,7 +66,7 @@ static bool on_share(const struct tui *t, const char *store)
 {
     const struct tui_host *h = host_named(t, t->plan.source);
     const json_t *s = h ? tui_store_of(h, store) : NULL;
-    return !strncmp(tui_text(s, "url"), "smb:", 4);
+    return !strncmp(drv_json_text(s, "url"), "smb:", 4);
 }
 
 void tui_plan_definition(struct tui *t, const json_t *vm)
@@ -83,8 +83,8 @@ void tui_plan_definition(struct tui *t, const json_t *vm)
     {
         if (p->n_disks == TUI_DISKS_MAX)
             break;
-        DRV_COPY(p->disks[p->n_disks].id, tui_text(row, "id"));
-        DRV_COPY(p->disks[p->n_disks].from, tui_text(row, "store"));
+        DRV_COPY(p->disks[p->n_disks].id, drv_json_text(row, "id"));
+        DRV_COPY(p->disks[p->n_disks].from, drv_json_text(row, "store"));
         shared = shared && on_share(t, p->disks[p->n_disks].from);
         p->n_disks++;
     }
@@ -92,7 +92,7 @@ void tui_plan_definition(struct tui *t, const json_t *vm)
     {
         if (p->n_nics == TUI_NICS_MAX)
             break;
-        DRV_COPY(p->nics[p->n_nics++].from, tui_text(row, "network"));
+        DRV_COPY(p->nics[p->n_nics++].from, drv_json_text(row, "network"));
     }
     if (!p->what_chosen) // disks on the share can stay; local ones have to come along
         p->what = shared ? TUI_WHAT_VM : TUI_WHAT_BOTH;
@@ -144,8 +144,8 @@ static uint32_t first_store(const struct tui_host *h)
     json_t *s;
     json_array_foreach(h ? h->stores : NULL, i, s)
     {
-        if (!*tui_text(s, "error"))
-            return tui_id("store", tui_text(s, "name"));
+        if (!*drv_json_text(s, "error"))
+            return tui_id("store", drv_json_text(s, "name"));
     }
     return 0;
 }

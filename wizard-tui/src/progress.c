@@ -37,7 +37,7 @@ static unsigned permille(int64_t done, int64_t total, unsigned least)
 
 static void take_disk(struct tui_progress *p, const json_t *disk)
 {
-    const char *id = tui_text(disk, "id");
+    const char *id = drv_json_text(disk, "id");
     unsigned i = 0;
     while (i < p->n_disks && strcmp(p->disks[i].id, id) != 0)
         i++;
@@ -78,19 +78,19 @@ void tui_progress_event(struct tui_progress *p, const json_t *e)
 {
     size_t i;
     json_t *disk;
-    DRV_COPY(p->vm, tui_text(e, "vm"));
-    DRV_COPY(p->from, tui_text(e, "from"));
-    DRV_COPY(p->to, tui_text(e, "to"));
-    DRV_COPY(p->kind, tui_text(e, "kind"));
-    DRV_COPY(p->phase, tui_text(e, "phase"));
-    DRV_COPY(p->waiting, tui_text(e, "waiting"));
+    DRV_COPY(p->vm, drv_json_text(e, "vm"));
+    DRV_COPY(p->from, drv_json_text(e, "from"));
+    DRV_COPY(p->to, drv_json_text(e, "to"));
+    DRV_COPY(p->kind, drv_json_text(e, "kind"));
+    DRV_COPY(p->phase, drv_json_text(e, "phase"));
+    DRV_COPY(p->waiting, drv_json_text(e, "waiting"));
     p->storage = !strcmp(p->kind, "storage");
     p->phase_no = (unsigned)tui_number(e, "phase_no");
     p->phases = (unsigned)tui_number(e, "phases");
     p->can_cancel = json_is_true(json_object_get(e, "can_cancel"));
     p->elapsed_ms = tui_number(e, "elapsed_ms");
     p->max_blackout_ms = tui_number(e, "max_blackout_ms");
-    if (!strcmp(tui_text(e, "state"), "cancelling"))
+    if (!strcmp(drv_json_text(e, "state"), "cancelling"))
         p->cancel = TUI_CANCEL_UNDER_WAY;
     json_array_foreach(json_object_get(e, "disks"), i, disk)
     {
@@ -105,8 +105,8 @@ const json_t *tui_progress_choice(const struct tui_progress *p, size_t *io_at)
 {
     const json_t *list = json_object_get(p->stuck, "choices"), *c;
     while ((c = json_array_get(list, (*io_at)++)))
-        if (!strncmp(tui_text(c, "call"), "move.", 5) &&
-            tui_listed(p->capabilities, tui_text(c, "name")))
+        if (!strncmp(drv_json_text(c, "call"), "move.", 5) &&
+            tui_listed(p->capabilities, drv_json_text(c, "name")))
             return c;
     return NULL;
 }
@@ -162,24 +162,24 @@ void tui_followed(struct tui *t, const json_t *message, const struct drv_err *er
         return;
     }
     p->lost = false;
-    if (!strcmp(tui_text(message, "event"), "greeting")) {
+    if (!strcmp(drv_json_text(message, "event"), "greeting")) {
         json_decref(p->capabilities);
         p->capabilities = json_incref(json_object_get(message, "capabilities"));
         return;
     }
-    if (strcmp(tui_text(message, "event"), "result") != 0) {
+    if (strcmp(drv_json_text(message, "event"), "result") != 0) {
         tui_progress_event(p, message);
         return;
     }
     json_decref(p->result);
     p->result = json_incref((json_t *)(uintptr_t)message);
-    DRV_COPY(p->vm, tui_text(message, "vm"));
-    DRV_COPY(p->from, tui_text(message, "from"));
-    DRV_COPY(p->to, tui_text(message, "to"));
+    DRV_COPY(p->vm, drv_json_text(message, "vm"));
+    DRV_COPY(p->from, drv_json_text(message, "from"));
+    DRV_COPY(p->to, drv_json_text(message, "to"));
     for (unsigned i = 0; i < t->n_hosts; i++)
         t->hosts[i].due_ms = 0; // they have changed
     if (tui_top(t)->kind == TUI_PROGRESS)
         tui_top(t)->kind = TUI_RESULT;
     else
-        tui_say(t, "The move of %s has ended: %s.", p->vm, tui_text(message, "state"));
+        tui_say(t, "The move of %s has ended: %s.", p->vm, drv_json_text(message, "state"));
 }

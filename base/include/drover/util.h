@@ -48,6 +48,9 @@ void drv_sleep_ms(int ms);
 // CLOCK_REALTIME in milliseconds since 1970: for people, and for what must pass while nobody runs.
 int64_t drv_wall_ms(void);
 
+// The text at this key; "" when there is none. Borrowed from obj, which may be NULL.
+const char *drv_json_text(const json_t *obj, const char *key);
+
 // A new random (version 4) UUID in lower case.
 void drv_uuid_new(char out[DRV_UUID_LEN]);
 int drv_uuid_valid(const char *s); // 1 when s is a UUID in lower-case text form

@@ -174,7 +174,7 @@ static void a_missing_network_asks_for_another(void **state)
     desk_type(d, "br7\r");
     desk_key(d, 'n');
     struct tui_ask *a = desk_asked(d, "hv1.x", "move.check");
-    assert_string_equal(tui_text(json_object_get(a->args, "network"), "br0"), "br7");
+    assert_string_equal(drv_json_text(json_object_get(a->args, "network"), "br0"), "br7");
     desk_reply(d, a, CHECKED("ok", "N01"));
 }
 

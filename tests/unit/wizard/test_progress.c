@@ -143,7 +143,7 @@ static void a_move_that_does_not_converge_offers_what_the_agent_can(void **state
     desk_key(d, '\r');
     struct tui_ask *a = desk_asked(d, "hv1.x", "move.set");
     assert_int_equal(tui_number(a->args, "max_blackout_ms"), 4000);
-    assert_string_equal(tui_text(a->args, "move"), MOVE);
+    assert_string_equal(drv_json_text(a->args, "move"), MOVE);
     desk_reply(d, a, "{}");
     // What this program has never heard of is drawn and taken likewise.
     desk_line(d, "Finish over there");

@@ -99,7 +99,7 @@ static void a_setting_is_asked_for_and_set(void **state)
     assert_string_equal(d->t.prompt.buf, "on"); // of a switch the other position
     desk_key(d, '\r');
     struct tui_ask *a = desk_asked(d, "hv3.x", "host.set");
-    assert_string_equal(tui_text(json_object_get(a->args, "set"), "receive"), "on");
+    assert_string_equal(drv_json_text(json_object_get(a->args, "set"), "receive"), "on");
     desk_reply(d, a, "{\"settings\":{}}");
 }
 
