@@ -97,7 +97,7 @@ static const struct unit *units_of(enum drv_option_type t)
 }
 
 // "4 items", "1 to 3 items"…: what an option expects, in words.
-static void expected(const struct drv_option *o, char *out, size_t size)
+void drv_conf_expects(const struct drv_option *o, char *out, size_t size)
 {
     DRV_AUTO_FREE char *min = format_number(o->min, units_of(o->type));
     DRV_AUTO_FREE char *max = format_number(o->max, units_of(o->type));
@@ -133,7 +133,7 @@ static void expected(const struct drv_option *o, char *out, size_t size)
 static int bad_value(const struct drv_option *o, const char *text, struct drv_err *err)
 {
     char want[256];
-    expected(o, want, sizeof want);
+    drv_conf_expects(o, want, sizeof want);
     return drv_err(err, DRV_EINVAL, "%s = %.80s: must be %s", o->name, text, want);
 }
 
@@ -457,41 +457,9 @@ void drv_conf_show(const struct drv_conf *c, FILE *out)
 {
     for (unsigned i = 0; i < c->n; i++) {
         char want[256];
-        expected(&c->table[i], want, sizeof want);
+        drv_conf_expects(&c->table[i], want, sizeof want);
         fprintf(out, "# %s (%s%s)\n%s = %s\n", c->table[i].text, want,
                 c->table[i].reloadable ? "" : "; needs a restart", c->table[i].name,
                 c->values[i].text);
-    }
-}
-
-// Text in roff: a leading dot or quote would be a request, a backslash an escape.
-static void put_roff(FILE *out, const char *s)
-{
-    if (*s == '.' || *s == '\'')
-        fputs("\\&", out);
-    for (const char *from = s; *s; s++) {
-        if (*s == '\\')
-            fputs("\\e", out);
-        else if (*s == '-')
-            fputs("\\-", out);
-        else if (*s == ' ' && s > from && s[-1] == '.' && isupper((unsigned char)s[1]))
-            fputc('\n', out); // a sentence begins
-        else
-            fputc(*s, out);
-    }
-}
-
-void drv_conf_man(const struct drv_option *table, FILE *out)
-{
-    for (const struct drv_option *o = table; o->name; o++) {
-        char want[256];
-        expected(o, want, sizeof want);
-        fprintf(out, ".It Va %s\n", o->name);
-        put_roff(out, o->text);
-        fputs("\n.br\nExpects ", out);
-        put_roff(out, want);
-        fputs("; default: ", out);
-        put_roff(out, *o->def ? o->def : "empty");
-        fputs(o->reloadable ? ".\n" : "; a change needs a restart.\n", out);
     }
 }

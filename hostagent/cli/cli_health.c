@@ -3,13 +3,12 @@
 // whatever hangs, and told to a monitoring system.
 #include "cli.h"
 
+#include "drover/file.h"
 #include "health.h"
 #include <errno.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 enum { KEY_TIMEOUT = 1, KEY_TEXTFILE, TIMEOUT_MS = 10000, MIN_MS = 2000, MAX_MS = 120000 };
 
@@ -147,28 +146,6 @@ int cli_check_health(struct cli *c, const struct cli_args *a)
     return (int)h;
 }
 
-// Readers see the old file or the new one.
-static int replace(const char *path, const char *text, struct drv_err *err)
-{
-    DRV_AUTO_FREE char *tmp = drv_xasprintf("%s.XXXXXX", path);
-    int fd = mkstemp(tmp);
-    if (fd < 0)
-        return drv_err_os(err, errno, "%s", tmp);
-    FILE *f = fdopen(fd, "w");
-    bool ok = f && fputs(text, f) >= 0 && fflush(f) == 0 && fchmod(fd, 0644) == 0;
-    int why = errno;
-    if (f ? fclose(f) : close(fd)) {
-        why = ok ? errno : why;
-        ok = false;
-    }
-    if (ok && rename(tmp, path) == 0)
-        return 0;
-    if (ok)
-        why = errno;
-    unlink(tmp);
-    return drv_err_os(err, why, "%s", path);
-}
-
 int cli_metrics(struct cli *c, const struct cli_args *a)
 {
     struct drv_err err = DRV_ERR_INIT;
@@ -189,7 +166,7 @@ int cli_metrics(struct cli *c, const struct cli_args *a)
         if (fflush(stdout) == 0)
             return DRV_EXIT_OK;
         drv_err_os(&err, errno, "standard output");
-    } else if (replace(file, text, &err) == 0) {
+    } else if (drv_file_replace(file, text, strlen(text), 0644, &err) == 0) {
         return DRV_EXIT_OK;
     }
     cli_error(c, &err);

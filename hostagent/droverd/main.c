@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // droverd: command line and signals. The agent itself is in ../src.
-#include <argp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/prctl.h>
@@ -8,52 +7,17 @@
 #include <syslog.h>
 
 #include "drover/log.h"
+#include "options.h"
 #include "start.h"
 #include "supervisor.h"
 
-#define DEFAULT_CONFIG "/etc/drover/drover.conf"
-
 const char *argp_program_version = "droverd " DROVER_VERSION;
 
-enum { KEY_SHOW = 1 };
-
-struct options {
-    const char *config; // NULL = DEFAULT_CONFIG, which need not exist
-    bool show;
-};
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    struct options *o = state->input;
-    switch (key) {
-    case 'c':
-        o->config = arg;
-        return 0;
-    case KEY_SHOW:
-        o->show = true;
-        return 0;
-    case ARGP_KEY_ARG:
-        argp_error(state, "%s: droverd takes no arguments", arg);
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_option options[] = {
-    {"config", 'c', "FILE", 0, "Configuration (default " DEFAULT_CONFIG ")", 0},
-    {"show-config", KEY_SHOW, NULL, 0, "Print all options with their values, then end", 0},
-    {0},
-};
-static const struct argp argp = {
-    options, parse, NULL, "drover's agent: runs and moves this host's virtual machines.",
-    NULL,    NULL,  NULL};
-
-static struct drv_conf *load(const struct options *o, struct drv_err *err)
+static struct drv_conf *load(const struct droverd_options *o, struct drv_err *err)
 {
     struct drv_err why = DRV_ERR_INIT;
     struct drv_conf *c =
-        drv_conf_load(ha_conf_options, o->config ? o->config : DEFAULT_CONFIG, &why);
+        drv_conf_load(ha_conf_options, o->config ? o->config : DROVERD_CONFIG, &why);
     if (!c && why.code == DRV_ENOTFOUND && !o->config)
         return drv_conf_new(ha_conf_options);
     if (!c)
@@ -65,7 +29,7 @@ static struct drv_conf *load(const struct options *o, struct drv_err *err)
 
 struct run {
     struct ha *ha;
-    const struct options *options;
+    const struct droverd_options *options;
 };
 
 static void on_stop(evutil_socket_t sig, short what, void *arg)
@@ -110,9 +74,9 @@ static void run(struct run *r)
 
 int main(int argc, char **argv)
 {
-    struct options o = {0};
+    struct droverd_options o = {0};
     struct drv_err err = DRV_ERR_INIT;
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    argp_parse(&droverd_argp, argc, argv, 0, NULL, &o);
     struct drv_conf *conf = load(&o, &err);
     if (conf && o.show) {
         drv_conf_show(conf, stdout);

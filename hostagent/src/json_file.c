@@ -3,23 +3,18 @@
 #include "json_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
+
+#include "drover/file.h"
 
 int ha_json_save(const char *path, const json_t *j, struct drv_err *err)
 {
-    DRV_AUTO_FREE char *temp = drv_xasprintf("%s.new", path);
-    int fd = open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-    DRV_AUTO_FILE FILE *f = fd < 0 ? NULL : fdopen(fd, "w");
-    if (!f)
-        return drv_err_os(err, errno, "cannot create %s", temp);
-    if (json_dumpf(j, f, JSON_INDENT(1)) < 0 || fflush(f) != 0 || rename(temp, path) < 0) {
-        drv_err_os(err, errno, "cannot write %s", path);
-        unlink(temp);
-        return -1;
-    }
-    return 0;
+    DRV_AUTO_FREE char *text = json_dumps(j, JSON_INDENT(1));
+    if (!text)
+        return drv_err(err, DRV_EINTERNAL, "%s: no text of this JSON", path);
+    return drv_file_replace(path, text, strlen(text), 0600, err);
 }
 
 json_t *ha_json_load(const char *path, size_t max_bytes, struct drv_err *err)

@@ -3,9 +3,9 @@
 #include "probe_int.h"
 
 #include <string.h>
-#include <unistd.h>
 
 #include "drover/util.h"
+#include "json_file.h"
 
 static json_t *encode_names(char names[][HA_PROBE_NAME], unsigned n)
 {
@@ -57,8 +57,7 @@ void probe_cache_write(const char *path, const char *key, const struct ha_probe 
                   p->kvm_note, "machines", encode_names(q->machines, p->n_machines), "cpus_tcg",
                   encode_names(q->cpus_tcg, p->n_cpus_tcg), "cpus_kvm",
                   encode_names(q->cpus_kvm, p->n_cpus_kvm));
-    DRV_AUTO_FREE char *temp = drv_xasprintf("%s.new", path);
-    if (j && json_dump_file(j, temp, JSON_INDENT(1)) == 0 && rename(temp, path) == 0)
-        return;
-    unlink(temp);
+    struct drv_err ignored = DRV_ERR_INIT;
+    if (j)
+        ha_json_save(path, j, &ignored);
 }

@@ -9,6 +9,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "hostagent/droverd/options.h"
+#include "smbstore/daemon/options.h"
+
 static const char *sources, *target;
 
 __attribute__((noreturn)) static void fail(const char *what)
@@ -47,19 +50,32 @@ static char *read_all(const char *name)
 
 static void put_conf(FILE *out)
 {
-    drv_conf_man(ha_conf_options, out);
+    man_settings(out, ha_conf_options);
 }
 static void put_settings(FILE *out)
 {
-    drv_conf_man(ha_setting_options, out);
+    man_settings(out, ha_setting_options);
+}
+static void put_global(FILE *out)
+{
+    man_options(out, cli_global_options);
+}
+static void put_droverd(FILE *out)
+{
+    man_program(out, &droverd_argp);
+}
+static void put_store(FILE *out)
+{
+    man_program(out, &ds_argp);
 }
 
 static const struct {
     const char *line;
     void (*put)(FILE *out);
 } parts[] = {
-    {"@OPTIONS@", put_conf},          {"@SETTINGS@", put_settings}, {"@VERBS@", man_verb_list},
-    {"@GLOBAL@", man_global_options}, {"@EXITS@", man_exit_list},   {"@TABLES@", man_completion},
+    {"@OPTIONS@", put_conf},    {"@SETTINGS@", put_settings}, {"@VERBS@", man_verb_list},
+    {"@GLOBAL@", put_global},   {"@EXITS@", man_exit_list},   {"@TABLES@", man_completion},
+    {"@DROVERD@", put_droverd}, {"@STORE@", put_store},       {"@DATE@", man_date},
 };
 
 // A source with lines that name a part: the parts in their places.

@@ -112,11 +112,18 @@ void man_prose(FILE *out, const char *text)
         fputs(".Ed\n", out);
 }
 
+void man_date(FILE *out)
+{
+    fputs(".Dd " DROVER_DATE "\n", out);
+}
+
 void man_head(FILE *out, const char *name, unsigned section, const char *summary)
 {
-    fputs(".\\\" SPDX-License-Identifier: GPL-3.0-or-later\n.\\\" Made from the programs' tables.\n"
-          ".Dd November 22, 2025\n.Dt ",
-          out);
+    fputs(
+        ".\\\" SPDX-License-Identifier: GPL-3.0-or-later\n.\\\" Made from the programs' tables.\n",
+        out);
+    man_date(out);
+    fputs(".Dt ", out);
     for (const char *p = name; *p; p++)
         fputc(toupper((unsigned char)*p), out);
     fprintf(out, " %u\n.Os\n.Sh NAME\n.Nm %s\n.Nd ", section, name);

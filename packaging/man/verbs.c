@@ -5,7 +5,6 @@
 #include "agent.h"
 #include "tables.h"
 #include "vm_set.h"
-#include <ctype.h>
 #include <string.h>
 
 void man_verb_name(const struct cli_verb *v, char between, char *ret, size_t size)
@@ -14,52 +13,6 @@ void man_verb_name(const struct cli_verb *v, char between, char *ret, size_t siz
         snprintf(ret, size, "%s%c%s", v->noun, between, v->verb);
     else
         snprintf(ret, size, "%s", v->noun);
-}
-
-// ---- options ----
-
-static void put_name(FILE *out, const struct argp_option *o, const char *arg, int flags)
-{
-    fputs("\\fB\\-\\-", out);
-    man_inline(out, o->name);
-    fputs("\\fR", out);
-    if (arg) {
-        fputs(flags & OPTION_ARG_OPTIONAL ? "[=" : "=", out);
-        fputs("\\fI", out);
-        man_inline(out, arg);
-        fputs("\\fR", out);
-        if (flags & OPTION_ARG_OPTIONAL)
-            fputc(']', out);
-    }
-}
-
-static bool is_end(const struct argp_option *o)
-{
-    return !o->name && !o->key;
-}
-
-static void put_options(FILE *out, const struct argp_option *o)
-{
-    while (!is_end(o)) {
-        const struct argp_option *first = o;
-        fputs(".It ", out);
-        if (isgraph(first->key))
-            fprintf(out, "\\fB\\-%c\\fR, ", first->key);
-        put_name(out, o++, first->arg, first->flags);
-        for (; !is_end(o) && o->flags & OPTION_ALIAS; o++) {
-            fputs(", ", out);
-            put_name(out, o, first->arg, first->flags);
-        }
-        fputc('\n', out);
-        man_prose(out, first->doc ? first->doc : "");
-    }
-}
-
-void man_global_options(FILE *out)
-{
-    fputs(".Bl -tag -width Ds\n", out);
-    put_options(out, cli_global_options);
-    fputs(".El\n", out);
 }
 
 const struct drv_option *man_keys(const struct cli_verb *v)
@@ -170,14 +123,12 @@ void man_verb_page(FILE *out, const struct cli_verb *v)
         man_prose(out, about->text);
     }
     if (v->options) {
-        fputs(".Pp\nThe options:\n.Bl -tag -width Ds\n", out);
-        put_options(out, v->options);
-        fputs(".El\n", out);
+        fputs(".Pp\nThe options:\n", out);
+        man_options(out, v->options);
     }
     if (man_keys(v)) {
-        fputs(".Pp\nThe keys:\n.Bl -tag -width Ds\n", out);
-        drv_conf_man(man_keys(v), out);
-        fputs(".El\n", out);
+        fputs(".Pp\nThe keys:\n", out);
+        man_settings(out, man_keys(v));
     }
     fputs(".Pp\nThe options of every verb, such as\n.Fl H Ar host\nand\n.Fl Fl json ,\nare in\n"
           ".Xr drover 1 .\n",

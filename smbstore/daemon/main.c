@@ -2,8 +2,8 @@
 // drover-store: see drover/storeproc.h and drover-store(8). One loop on the main thread serves the
 // guest; the procedure thread acquires, lets go and recovers; the watch thread keeps the deadlines;
 // each control client has a thread.
-#include <argp.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,27 +14,20 @@
 #include "backend_smb2.h"
 #include "control.h"
 #include "data_path.h"
+#include "drover/file.h"
 #include "drover/log.h"
 #include "drover/proc.h"
 #include "drover/worker.h"
+#include "options.h"
 #include "probe.h"
 
 enum {
-    DEFAULT_STALL_S = 60,
-    DEFAULT_VERIFY_S = 5,
     END_WAIT_MS = 3000,
     END_PAUSE_MS = 2000,
 };
 
-struct options {
-    struct ds_conf store;
-    struct data_path_conf path;
-    const char *keytab, *principal, *probe;
-    bool no_encryption;
-};
-
 static struct program {
-    struct options opt;
+    struct ds_options opt;
     struct drv_loop *loop;
     struct smb2_tickets *tickets;
     struct ds_store store;
@@ -44,137 +37,6 @@ static struct program {
     bool quit_asked; // loop thread: by droverd, which knows about the guest
     bool ending, clean;
 } prog;
-
-// --- arguments ---
-
-enum {
-    O_IMAGE = 1,
-    O_RECORD,
-    O_PEEK,
-    O_CONTROL,
-    O_PIDFILE,
-    O_QMP,
-    O_EXPORT,
-    O_STALL,
-    O_VERIFY,
-    O_GUARDS,
-    O_NBD,
-    O_NBD_UID,
-    O_NBD_GID,
-    O_REPLAY,
-    O_AFTER_CRASH,
-    O_KEYTAB,
-    O_PRINCIPAL,
-    O_NO_ENCRYPTION,
-    O_PROBE
-};
-
-static const struct argp_option options[] = {
-    {"image", O_IMAGE, "URL", 0, "the disk's image, smb://server/share/path", 0},
-    {"record", O_RECORD, "URL", 0, "hold this owner record", 0},
-    {"peek-record", O_PEEK, "URL", 0, "the owner record that another process holds", 0},
-    {"control", O_CONTROL, "PATH", 0, "socket for the agent", 0},
-    {"pidfile", O_PIDFILE, "PATH", 0, "write process id and start time here", 0},
-    {"nbd", O_NBD, "PATH", 0, "socket for QEMU", 0},
-    {"nbd-uid", O_NBD_UID, "UID", 0, "its owner", 0},
-    {"nbd-gid", O_NBD_GID, "GID", 0, "its group", 0},
-    {"export-bytes", O_EXPORT, "BYTES", 0, "size of the export; 0, the default: the file's", 0},
-    {"replay-log", O_REPLAY, "PATH", 0, "keep writes that are not durable yet here, on a tmpfs", 0},
-    {"after-crash", O_AFTER_CRASH, NULL, 0, "the replay log of a predecessor must be there", 0},
-    {"qmp", O_QMP, "PATH", 0, "monitor of the QEMU to pause when the store is lost", 0},
-    {"guards", O_GUARDS, NULL, 0, "pause it also when only the record is lost", 0},
-    {"stall", O_STALL, "SECONDS", 0, "deadline of an outage, 1..3600 (60)", 0},
-    {"verify", O_VERIFY, "SECONDS", 0, "how often handles are verified, 1..60 (5)", 0},
-    {"keytab", O_KEYTAB, "PATH", 0, "the host's keys; without it KRB5CCNAME counts", 0},
-    {"principal", O_PRINCIPAL, "NAME", 0, "its account, NAME$@REALM", 0},
-    {"no-encryption", O_NO_ENCRYPTION, NULL, 0, "sign only (benchmarks)", 0},
-    {"probe", O_PROBE, "URL", 0, "say what the server can do with a file made here, as JSON", 0},
-    {0}};
-
-static int parse_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret)
-{
-    char *end = NULL;
-    unsigned long long n = strtoull(text, &end, 10);
-    if (!*text || *end || n < min || n > max)
-        return -1;
-    *ret = n;
-    return 0;
-}
-
-static void number(struct argp_state *state, const char *name, uint64_t min, uint64_t max,
-                   const char *text, uint64_t *ret)
-{
-    if (parse_number(text, min, max, ret) < 0)
-        argp_error(state, "--%s must be a number from %llu to %llu", name, (unsigned long long)min,
-                   (unsigned long long)max);
-}
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    struct options *o = state->input;
-    struct {
-        int key;
-        const char **text;
-    } texts[] = {{O_KEYTAB, &o->keytab},
-                 {O_PRINCIPAL, &o->principal},
-                 {O_PROBE, &o->probe},
-                 {O_NBD, &o->path.nbd_path},
-                 {O_REPLAY, &o->path.replay_path},
-                 {O_IMAGE, (const char **)&o->store.image_url},
-                 {O_RECORD, (const char **)&o->store.record_url},
-                 {O_PEEK, (const char **)&o->store.peek_url},
-                 {O_CONTROL, (const char **)&o->store.control_path},
-                 {O_PIDFILE, (const char **)&o->store.pid_path},
-                 {O_QMP, (const char **)&o->store.qmp_path}};
-    uint64_t n = 0;
-    for (size_t i = 0; i < DRV_ARRAY_LEN(texts); i++)
-        if (texts[i].key == key) {
-            *texts[i].text = arg;
-            return 0;
-        }
-    switch (key) {
-    case O_EXPORT:
-        number(state, "export-bytes", 0, INT64_MAX, arg, &o->path.export_bytes);
-        break;
-    case O_STALL:
-        number(state, "stall", 1, 3600, arg, &n);
-        o->store.stall_s = (unsigned)n;
-        break;
-    case O_VERIFY:
-        number(state, "verify", 1, 60, arg, &n);
-        o->store.verify_s = (unsigned)n;
-        break;
-    case O_NBD_UID:
-        number(state, "nbd-uid", 0, UINT32_MAX - 1, arg, &n);
-        o->path.nbd_uid = (uid_t)n;
-        break;
-    case O_NBD_GID:
-        number(state, "nbd-gid", 0, UINT32_MAX - 1, arg, &n);
-        o->path.nbd_gid = (gid_t)n;
-        break;
-    case O_GUARDS:
-        o->store.guards_guest = true;
-        break;
-    case O_AFTER_CRASH:
-        o->path.after_crash = true;
-        break;
-    case O_NO_ENCRYPTION:
-        o->no_encryption = true;
-        break;
-    case ARGP_KEY_END:
-        if (o->probe)
-            break;
-        if (!o->store.control_path || (!o->store.image_url && !o->store.record_url))
-            argp_error(state, "--control and --image or --record are needed");
-        if (!!o->store.image_url != !!o->path.nbd_path ||
-            !!o->store.image_url != !!o->path.replay_path)
-            argp_error(state, "--image, --nbd and --replay-log go together");
-        break;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-    return 0;
-}
 
 // --- the end ---
 
@@ -246,14 +108,9 @@ static void broken(const char *why)
 
 static int write_pidfile(const char *path, struct drv_err *err)
 {
-    DRV_AUTO_FREE char *tmp = drv_xasprintf("%s.new", path);
-    FILE *f = fopen(tmp, "we");
-    if (!f)
-        return drv_err_os(err, errno, "%s", tmp);
-    bool bad = fprintf(f, "%d %llu\n", (int)getpid(),
-                       (unsigned long long)drv_proc_start_time(getpid())) < 0;
-    bad |= fclose(f) != 0;
-    return !bad && rename(tmp, path) == 0 ? 0 : drv_err_os(err, errno, "%s", path);
+    DRV_AUTO_FREE char *text =
+        drv_xasprintf("%d %" PRIu64 "\n", (int)getpid(), drv_proc_start_time(getpid()));
+    return drv_file_replace(path, text, strlen(text), 0600, err);
 }
 
 static int catch_signals(struct drv_err *err)
@@ -270,7 +127,7 @@ static int catch_signals(struct drv_err *err)
 
 static int start(struct drv_err *err)
 {
-    struct options *o = &prog.opt;
+    struct ds_options *o = &prog.opt;
     struct ds_backend_conf backend = {.loop = prog.loop,
                                       .tickets = prog.tickets,
                                       .url = o->store.image_url ? o->store.image_url
@@ -305,14 +162,10 @@ static void tidy(void)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {
-        .options = options,
-        .parser = parse,
-        .doc = "Serve one VM disk on an SMB3 share to QEMU, and hold the VM's owner record."};
     struct drv_err err = DRV_ERR_INIT;
-    prog.opt.store = (struct ds_conf){.stall_s = DEFAULT_STALL_S, .verify_s = DEFAULT_VERIFY_S};
+    prog.opt.store = (struct ds_conf){.stall_s = DS_STALL_S, .verify_s = DS_VERIFY_S};
     argp_program_version = "drover-store " DROVER_VERSION;
-    argp_parse(&argp, argc, argv, 0, NULL, &prog.opt);
+    argp_parse(&ds_argp, argc, argv, 0, NULL, &prog.opt);
 #ifndef __SANITIZE_ADDRESS__   // whose search for leaks wants to trace us
     prctl(PR_SET_DUMPABLE, 0); // keys and a guest's data: no core file
 #endif

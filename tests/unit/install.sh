@@ -50,11 +50,6 @@ named() {
 }
 mapfile -t options < <("$DROVERD" --show-config | sed -nE 's/^#?([a-z_]+) *=.*/\1/p')
 named drover.conf.5 "${options[@]}"
-mapfile -t options < <("$DROVERD" --help | sed -nE 's/.*--([a-z-]+).*/\1/p')
-named droverd.8 "${options[@]}"
-mapfile -t options < <("$STORE" --help | sed -nE 's/.*--([a-z-]+).*/\1/p')
-named drover-store.8 "${options[@]}"
-
 mapfile -t options < <("$(one drover-wizard)" --help | sed -nE 's/.*--(host|plain).*/\1/p')
 named drover-wizard.1 "${options[@]}"
 

@@ -2,12 +2,12 @@
 // ~/.config/drover/hosts: see hostlist.h.
 #include "hostlist.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
+#include "drover/file.h"
 #include "tui.h"
 
 // "" when the user has no home.
@@ -36,25 +36,27 @@ void tui_hostlist_load(struct tui_hostlist *l)
 
 int tui_hostlist_save(const struct tui *t, struct drv_err *err)
 {
-    char path[512], temp[520];
+    char path[512];
     config_path(path, sizeof path, "");
     if (!*path)
         return 0;
     char *slash = strrchr(path, '/');
     *slash = '\0';
-    mkdir(path, 0755); // it may be there; what is really wrong shows at fopen
+    mkdir(path, 0755); // it may be there; what is really wrong shows at the writing
     *slash = '/';
     mkdir(path, 0755);
     config_path(path, sizeof path, "/hosts");
-    snprintf(temp, sizeof temp, "%s.new", path);
-    DRV_AUTO_FILE FILE *f = fopen(temp, "we");
+    char *text = NULL;
+    size_t len = 0;
+    FILE *f = open_memstream(&text, &len);
     if (!f)
-        return drv_err_os(err, errno, "%s", temp);
+        abort();
     fputs("# Hosts that drover-wizard begins with, as the domain listed them.\n", f);
     for (unsigned i = 0; i < t->n_hosts; i++)
         if (t->hosts[i].fqdn[0])
             fprintf(f, "%s\n", t->hosts[i].fqdn);
-    if (fflush(f) || rename(temp, path))
-        return drv_err_os(err, errno, "%s", path);
-    return 0;
+    fclose(f);
+    int rc = drv_file_replace(path, text, len, 0644, err);
+    free(text);
+    return rc;
 }

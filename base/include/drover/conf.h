@@ -64,7 +64,7 @@ unsigned drv_conf_list(const struct drv_conf *c, const char *name, const char *c
 
 // Write all options with their texts, as a file that drv_conf_parse() reads.
 void drv_conf_show(const struct drv_conf *c, FILE *out);
-// Write the items of a man page's list of options (mdoc).
-void drv_conf_man(const struct drv_option *table, FILE *out);
+// What values an option takes, in words.
+void drv_conf_expects(const struct drv_option *o, char *out, size_t size);
 
 #endif

@@ -150,20 +150,6 @@ static void what_is_shown_can_be_read_again(void **state)
     drv_conf_free(c);
 }
 
-static void the_man_page_names_every_option(void **state)
-{
-    (void)state;
-    char *text = NULL;
-    size_t len;
-    FILE *f = open_memstream(&text, &len);
-    drv_conf_man(table, f);
-    fclose(f);
-    for (const struct drv_option *o = table; o->name; o++)
-        assert_non_null(strstr(text, o->name));
-    assert_non_null(strstr(text, "Path\\-of"));
-    free(text);
-}
-
 // --- files ---
 
 static char dir[64];
@@ -254,7 +240,6 @@ int main(void)
         cmocka_unit_test(a_single_value_comes_back_in_canonical_form),
         cmocka_unit_test(reloading_keeps_what_needs_a_restart_and_names_it),
         cmocka_unit_test(what_is_shown_can_be_read_again),
-        cmocka_unit_test(the_man_page_names_every_option),
         cmocka_unit_test_setup_teardown(a_drop_in_overrides_the_file_and_a_later_one_both, make_dir,
                                         remove_dir),
         cmocka_unit_test_setup_teardown(

@@ -4,6 +4,8 @@
 #include "fake_agent.h"
 
 #include "agent.h"
+#include "hostagent/droverd/options.h"
+#include "smbstore/daemon/options.h"
 #include "vm_set.h"
 #include <dirent.h>
 
@@ -54,6 +56,22 @@ static void each_verb_has_a_page_with_its_options(void **state)
     }
     for (const struct argp_option *o = cli_global_options; o->name; o++)
         assert_option(all, o->name);
+}
+
+static void programs_pages_have_their_options(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *page;
+        const struct argp *argp;
+    } programs[] = {{"man8/droverd.8", &droverd_argp}, {"man8/drover-store.8", &ds_argp}};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(programs); i++) {
+        DRV_AUTO_FREE char *page = read_made(programs[i].page);
+        for (const struct argp_option *o = programs[i].argp->options; o->name; o++)
+            assert_option(page, o->name);
+        assert_option(page, "help");
+        assert_null(strstr(page, "\n@"));
+    }
 }
 
 static bool is_page_of_a_verb(const char *file)
@@ -183,6 +201,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_verb_has_a_page_with_its_options),
+        cmocka_unit_test(programs_pages_have_their_options),
         cmocka_unit_test(no_page_is_left_of_a_verb_that_is_gone),
         cmocka_unit_test(settings_are_in_their_pages),
         cmocka_unit_test(each_finding_is_explained),

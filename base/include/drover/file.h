@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Small files that others read while we write them. Blocking.
+#ifndef DROVER_FILE_H
+#define DROVER_FILE_H
+
+#include "drover/err.h"
+#include <stddef.h>
+#include <sys/types.h>
+
+// Put len bytes in the place of path, as a new file of this mode whatever the umask is: readers see
+// the old file or the whole new one, by rename(2). Written first to "<path>.new", of which one
+// writer at a time is assumed and which is not left behind. Not flushed to the disk: a crash of the
+// host may leave either. -1: what the system said.
+int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode,
+                     struct drv_err *err);
+
+#endif

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// See file.h.
+#include "drover/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "drover/util.h"
+
+static int write_all(int fd, const char *text, size_t len)
+{
+    while (len > 0) {
+        ssize_t n = write(fd, text, len);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        text += n;
+        len -= (size_t)n;
+    }
+    return 0;
+}
+
+int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode,
+                     struct drv_err *err)
+{
+    DRV_AUTO_FREE char *temp = drv_xasprintf("%s.new", path);
+    DRV_AUTO_CLOSE int fd =
+        open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode & 0600);
+    if (fd < 0)
+        return drv_err_os(err, errno, "cannot create %s", temp);
+    if (write_all(fd, text, len) == 0 && fchmod(fd, mode) == 0 && rename(temp, path) == 0)
+        return 0;
+    drv_err_os(err, errno, "cannot write %s", path);
+    unlink(temp);
+    return -1;
+}

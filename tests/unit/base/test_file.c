@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// Promises of drv_file_replace().
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+// cmocka.h needs the four above
+#include <cmocka.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "drover/file.h"
+#include "drover/util.h"
+
+static char dir[] = "/tmp/drover-test-XXXXXX", path[64], temp[64];
+
+static int make_dir(void **state)
+{
+    (void)state;
+    if (!mkdtemp(dir))
+        return -1;
+    snprintf(path, sizeof path, "%s/file", dir);
+    snprintf(temp, sizeof temp, "%s.new", path);
+    return 0;
+}
+
+static int remove_dir(void **state)
+{
+    (void)state;
+    unlink(path);
+    unlink(temp);
+    return rmdir(dir);
+}
+
+static void assert_content(const char *want, mode_t mode)
+{
+    char got[64] = "";
+    struct stat st;
+    DRV_AUTO_FILE FILE *f = fopen(path, "r");
+    assert_non_null(f);
+    assert_int_equal(fread(got, 1, sizeof got - 1, f), strlen(want));
+    assert_string_equal(got, want);
+    assert_int_equal(stat(path, &st), 0);
+    assert_int_equal(st.st_mode & 07777, mode);
+    assert_int_equal(access(temp, F_OK), -1);
+}
+
+static void a_file_is_made_and_replaced(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    mode_t mask = umask(077);
+    assert_int_equal(drv_file_replace(path, "a longer text", 13, 0644, &err), 0);
+    assert_content("a longer text", 0644);
+    assert_int_equal(drv_file_replace(path, "short", 5, 0600, &err), 0);
+    assert_content("short", 0600);
+    umask(mask);
+}
+
+static void what_a_killed_writer_left_is_replaced(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    DRV_AUTO_FILE FILE *f = fopen(temp, "w");
+    assert_non_null(f);
+    fputs("half of something that is longer", f);
+    fflush(f);
+    assert_int_equal(drv_file_replace(path, "whole", 5, 0600, &err), 0);
+    assert_content("whole", 0600);
+}
+
+static void a_link_in_its_way_is_not_followed(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    assert_int_equal(drv_file_replace(path, "kept", 4, 0600, &err), 0);
+    assert_int_equal(symlink("/dev/null", temp), 0);
+    assert_int_equal(drv_file_replace(path, "new", 3, 0600, &err), -1);
+    assert_non_null(strstr(err.msg, "file.new"));
+    assert_int_equal(unlink(temp), 0);
+    assert_content("kept", 0600);
+}
+
+static void a_failure_leaves_the_old_file_alone(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    assert_int_equal(drv_file_replace(dir, "text", 4, 0600, &err), -1); // a folder is there
+    assert_int_equal(err.code, DRV_EIO);
+    DRV_AUTO_FREE char *beside = drv_xasprintf("%s.new", dir);
+    assert_int_equal(access(beside, F_OK), -1);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_file_is_made_and_replaced),
+        cmocka_unit_test(what_a_killed_writer_left_is_replaced),
+        cmocka_unit_test(a_link_in_its_way_is_not_followed),
+        cmocka_unit_test(a_failure_leaves_the_old_file_alone),
+    };
+    return cmocka_run_group_tests(tests, make_dir, remove_dir);
+}
