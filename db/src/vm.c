@@ -6,6 +6,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+// e says that the name is another VM's?
+static bool say_taken(const struct drv_err *e, const char *name, struct drv_err *err)
+{
+    if (!db_failed_by(e, SQLITE_CONSTRAINT_UNIQUE))
+        return false;
+    drv_err(err, DRV_EEXIST, "another VM of this host is named \"%s\"", name);
+    drv_err_hint(err, "`drover vm show %s` shows it", name);
+    return true;
+}
+
 int db_vm_put(struct db *db, const struct db_vm *vm, struct drv_err *err)
 {
     DB_HOLD(db);
@@ -20,10 +30,8 @@ int db_vm_put(struct db *db, const struct db_vm *vm, struct drv_err *err)
                (int64_t)vm->wanted_running, db_wall_ms());
     if (n >= 0)
         return 0;
-    if (db_failed_by(&e, SQLITE_CONSTRAINT_UNIQUE)) {
-        drv_err(err, DRV_EEXIST, "another VM of this host is named \"%s\"", vm->name);
-        return drv_err_hint(err, "`drover vm show %s` shows it", vm->name);
-    }
+    if (say_taken(&e, vm->name, err))
+        return -1;
     if (db_failed_by(&e, SQLITE_CONSTRAINT_FOREIGNKEY)) {
         drv_err(err, DRV_ENOTFOUND, "there is no store \"%s\" on this host", vm->home_store);
         return drv_err_hint(err, "add it with `drover store add %s URL`", vm->home_store);
@@ -83,6 +91,17 @@ int db_vm_list(struct db *db, struct db_vms *ret, struct drv_err *err)
     }
     *ret = out;
     return 0;
+}
+
+int db_vm_rename(struct db *db, const char *uuid, const char *name, struct drv_err *err)
+{
+    struct drv_err e = DRV_ERR_INIT;
+    int n = db_run(db, &e, "UPDATE vms SET name = ?2 WHERE uuid = ?1", "ss", uuid, name);
+    if (n == 0)
+        return drv_err(err, DRV_ENOTFOUND, "there is no VM %s on this host", uuid);
+    if (n < 0 && !say_taken(&e, name, err) && err)
+        *err = e;
+    return n < 0 ? -1 : 0;
 }
 
 int db_vm_set_wanted(struct db *db, const char *uuid, bool running, struct drv_err *err)

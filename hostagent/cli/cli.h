@@ -49,8 +49,9 @@ struct cli_verb {
     const struct argp_option *options;                   // NULL = only the global ones
     enum drv_ticket kerberos;                            // what root shows on the local socket
     int (*run)(struct cli *c, const struct cli_args *a); // returns the exit status
-    const char *summary;                                 // one line
-    const char *examples;                                // shown before the options
+    int usage_exit;       // of a wrong command line, if not DRV_EXIT_USAGE
+    const char *summary;  // one line
+    const char *examples; // shown before the options
 };
 extern const struct cli_verb cli_verbs[]; // ends with a NULL noun
 extern const struct argp_option cli_global_options[];
@@ -168,6 +169,7 @@ int cli_vm_start(struct cli *c, const struct cli_args *a);
 int cli_vm_stop(struct cli *c, const struct cli_args *a);
 int cli_vm_delete(struct cli *c, const struct cli_args *a);
 int cli_vm_set(struct cli *c, const struct cli_args *a);
+int cli_vm_rename(struct cli *c, const struct cli_args *a);
 int cli_vm_eject(struct cli *c, const struct cli_args *a);
 int cli_vm_insert(struct cli *c, const struct cli_args *a);
 int cli_vm_register(struct cli *c, const struct cli_args *a);

@@ -167,6 +167,8 @@ static void parse_after_verb(struct cli *c, int argc, char **argv, struct cli_ar
                               .doc = doc,
                               .children = children};
     struct collect s = {c, ret};
+    if (v->usage_exit)
+        argp_err_exit_status = v->usage_exit;
     argp_parse(&argp, argc, argv, 0, NULL, &s);
 }
 

@@ -3,6 +3,7 @@
 // and a test read the same table.
 #include "cli.h"
 
+#include "health.h"
 #include <string.h>
 
 // clang-format off
@@ -69,6 +70,9 @@ const struct cli_verb cli_verbs[] = {
                  "Keys: memory, cpus, cpu, machine, graphics, rtc, panic, disk_bus, nic_model, notes, autostart,\n"
                  "start_order, start_delay, on_host_shutdown, shutdown_timeout. The first nine hold from the\n"
                  "VM's next start on if it is running."},
+    {.noun = "vm", .verb = "rename", .args = "VM NAME", .min_pos = 2, .max_pos = 2, .run = cli_vm_rename,
+     .summary = "Give a VM another name, also while it runs",
+     .examples = "  drover vm rename web01 web-old"},
     {.noun = "vm", .verb = "eject", .args = "VM [DRIVE]", .min_pos = 1, .max_pos = 2, .run = cli_vm_eject,
      .summary = "Take the disc out of a CD-ROM drive, also of a running VM",
      .examples = "  drover vm eject web01\n"
@@ -147,7 +151,7 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover -H hv1 doctor                     all hosts of its group\n"
                  "  drover doctor hv1 hv2 --all\n"
                  "  drover doctor hv1 hv2 --json | jq '.findings[] | select(.severity == \"error\")'"},
-    {.noun = "check-health", .options = cli_health_options, .run = cli_check_health,
+    {.noun = "check-health", .options = cli_health_options, .run = cli_check_health, .usage_exit = HEALTH_UNKNOWN,
      .summary = "One line on a host for Nagios, Icinga and their like",
      .examples = "  drover check-health\n"
                  "  drover -H hv1 check-health --timeout 20s"},

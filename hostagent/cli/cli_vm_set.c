@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// drover vm set, eject, insert: changes of a VM that exists.
+// drover vm set, rename, eject, insert: changes of a VM that exists.
 #include "cli.h"
 
 #include <string.h>
@@ -58,6 +58,12 @@ int cli_vm_set(struct cli *c, const struct cli_args *a)
     if (cli_put_members(c, a, members, args))
         return DRV_EXIT_USAGE;
     return change(c, "vm.set", DRV_TAKE(args));
+}
+
+int cli_vm_rename(struct cli *c, const struct cli_args *a)
+{
+    DRV_AUTO_JSON json_t *args = json_pack("{s:s, s:s}", "vm", a->pos[0], "name", a->pos[1]);
+    return args ? change(c, "vm.rename", args) : cli_usage(c, "a name is not UTF-8 text");
 }
 
 // vm eject VM [DRIVE]; vm insert VM [DRIVE] STORE/PATH

@@ -46,6 +46,13 @@ struct ha_run {
     struct ha_owner *owner; // its drover-stores and record
 };
 
+// What `why` says that time does not mend.
+enum ha_trouble {
+    HA_TROUBLE_NONE,
+    HA_TROUBLE_FENCED, // another host has it
+    HA_TROUBLE_LOOK    // a person has to look
+};
+
 struct ha_vm {
     struct ha_vm *next;
     struct ha *ha;
@@ -55,6 +62,7 @@ struct ha_vm {
     uint64_t epoch;
     char state[24]; // "stopped", or QEMU's run state, or "incoming"
     char why[384];  // why it is paused or needs attention, "" = nothing to say
+    enum ha_trouble trouble;
     char panic[96]; // its system has crashed since the last reset; stands in `why` if nothing else
     char busy[24];  // operation that holds the lock, "" = free
     char move[DRV_UUID_LEN];
@@ -172,7 +180,9 @@ struct ha_vm *ha_vm_add(struct ha *ha, const struct ss_vmdef *def, const char *h
 void ha_vm_remove(struct ha_vm *vm);
 // Change the public part from a procedure. why NULL: keep.
 void ha_vm_publish(struct ha_vm *vm, const char *state, uint64_t epoch, const char *why);
-// The same, but what is said already stays.
+// Say why, and that time does not mend it.
+void ha_vm_alarm(struct ha_vm *vm, enum ha_trouble trouble, const char *why);
+// The same as publish, but what is said already stays.
 void ha_vm_explain(struct ha_vm *vm, const char *state, const char *why);
 // What is said now; any thread.
 void ha_vm_why(struct ha_vm *vm, char *ret, size_t size);
@@ -186,9 +196,6 @@ json_t *ha_vm_to_json(const struct ha_vm *vm); // loop thread
 #define HA_BUSY_ATTACH "attaching" // found at start, not looked at yet
 
 // --- vm_watch.c ---
-// What `why` begins with, or has in it, when time does not mend what is the matter.
-#define HA_WHY_FENCED "fenced"
-#define HA_WHY_LOOK "a person has to look"
 #define HA_BUSY_WATCH "being looked after" // a lock that ends within moments: others wait for it
 // Begin to look after running VMs (loop thread). The caller frees the event at the end.
 struct event *ha_watch_start(struct ha *ha);

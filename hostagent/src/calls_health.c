@@ -13,14 +13,14 @@ enum { TIMEOUT_MS = 4000, TIMEOUT_MIN_MS = 500, TIMEOUT_MAX_MS = 60000, LEAST_MS
 static const char *trouble(const struct ha_vm *vm)
 {
     static const char *const fine[] = {"stopped", "unknown", "incoming", "inmigrate"};
-    if (!strncmp(vm->why, HA_WHY_FENCED, strlen(HA_WHY_FENCED)))
+    if (vm->trouble == HA_TROUBLE_FENCED)
         return "fenced";
     for (size_t i = 0; i < DRV_ARRAY_LEN(fine); i++)
         if (!strcmp(vm->state, fine[i]))
             return "";
     if (vm->panic[0])
         return "panicked";
-    if (strstr(vm->why, HA_WHY_LOOK))
+    if (vm->trouble == HA_TROUBLE_LOOK)
         return "attention";
     if (!strcmp(vm->state, "running"))
         return vm->why[0] ? "slow" : "";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Wire calls that change a VM: vm.set, vm.eject, vm.insert (docs/WIRE.md).
+// Wire calls that change a VM: vm.set, vm.rename, vm.eject, vm.insert (docs/WIRE.md).
 #include "audit.h"
 #include "calls_vm_args.h"
 #include "tables.h"
@@ -37,6 +37,23 @@ static json_t *vm_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *er
     return answer(ctx, vm, key, vm ? ha_vm_change(vm, ch, notices, err) : -1, notices, err);
 }
 
+static json_t *vm_rename(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
+{
+    const char *key, *name;
+    DRV_AUTO_JSON json_t *notices = json_array();
+    if (ha_args(args, err, "{s:s, s:s}", "vm", &key, "name", &name) < 0)
+        return NULL;
+    if (!drv_name_valid(name, SS_NAME_MAX - 1)) {
+        drv_err(err, DRV_EINVAL,
+                "\"%.64s\" is no name of a VM: 1 to %d letters, digits, dots, "
+                "underscores and hyphens, not starting with a dot or hyphen",
+                name, SS_NAME_MAX - 1);
+        return NULL;
+    }
+    struct ha_vm *vm = ha_vm_lock(ctx->ha, key, "being renamed", err);
+    return answer(ctx, vm, key, vm ? ha_vm_rename(vm, name, notices, err) : -1, notices, err);
+}
+
 static json_t *vm_eject(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     const char *key, *drive = "";
@@ -66,6 +83,7 @@ static json_t *vm_insert(struct ha_ctx *ctx, const json_t *args, struct drv_err 
 
 const struct ha_call ha_calls_vm_set[] = {
     {"vm.set", HA_ADMIN, false, false, vm_set},
+    {"vm.rename", HA_ADMIN, false, false, vm_rename},
     {"vm.eject", HA_OPERATOR, false, false, vm_eject},
     {"vm.insert", HA_ADMIN, false, false, vm_insert},
     {0},

@@ -52,8 +52,8 @@ void ha_doctor_stores(struct ha_doctor *d);
 void ha_doctor_peer(struct ha_doctor *d, const char *peer);
 
 // What this host has that other hosts' VMs may need, or that its own VMs need of others:
-// {bridges:[NAME], cpus:{tcg:[MODEL],kvm:[MODEL]}, stores:[{name,url}],
-//  vms:[{name,accel,cpu,networks:[NAME]}]}.
+// {bridges:[NAME], cpus:{tcg:[MODEL],kvm:[MODEL]}, uefi, stores:[{name,url}],
+//  vms:[{name,accel,cpu,uefi,networks:[NAME]}]}.
 json_t *ha_doctor_lists(struct ha *ha);
 json_t *ha_doctor_stores_list(struct ha *ha); // its member `stores` alone
 // The name of the store with that URL in such a list, NULL = none has it.

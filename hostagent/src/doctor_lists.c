@@ -2,8 +2,10 @@
 // What hosts have and VMs need, as lists of names, and comparing those of two hosts: see doctor.h.
 #include <net/if.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "doctor.h"
+#include "qemu_args.h"
 #include "tap.h"
 
 enum { BRIDGES_MAX = 64 };
@@ -55,9 +57,10 @@ static void list_vms(void *arg)
         json_t *networks = json_array();
         for (unsigned i = 0; i < vm->def.n_nics; i++)
             json_array_append_new(networks, json_string(vm->def.nics[i].network));
-        json_array_append_new(c->list, json_pack("{s:s, s:s, s:s, s:o}", "name", vm->def.name,
-                                                 "accel", vm->def.accel, "cpu", vm->def.cpu_model,
-                                                 "networks", networks));
+        json_array_append_new(c->list,
+                              json_pack("{s:s, s:s, s:s, s:b, s:o}", "name", vm->def.name, "accel",
+                                        vm->def.accel, "cpu", vm->def.cpu_model, "uefi",
+                                        vm->def.firmware == SS_FW_UEFI, "networks", networks));
     }
 }
 
@@ -65,10 +68,11 @@ json_t *ha_doctor_lists(struct ha *ha)
 {
     struct vms_call c = {.ha = ha, .list = json_array()};
     drv_loop_call(ha->loop, list_vms, &c);
-    return json_pack("{s:o, s:{s:o, s:o}, s:o, s:o}", "bridges", bridges(), "cpus", "tcg",
+    return json_pack("{s:o, s:{s:o, s:o}, s:b, s:o, s:o}", "bridges", bridges(), "cpus", "tcg",
                      models(ha->probe->n_cpus_tcg, ha->probe->cpus_tcg), "kvm",
-                     models(ha->probe->n_cpus_kvm, ha->probe->cpus_kvm), "stores",
-                     ha_doctor_stores_list(ha), "vms", c.list);
+                     models(ha->probe->n_cpus_kvm, ha->probe->cpus_kvm), "uefi",
+                     access(HA_UEFI_CODE, R_OK) == 0, "stores", ha_doctor_stores_list(ha), "vms",
+                     c.list);
 }
 
 // --- comparing ---
@@ -133,6 +137,12 @@ static void compare_vm(const json_t *vm, const char *to, const json_t *theirs,
     if (!has(json_object_get(json_object_get(theirs, "cpus"), accel), cpu))
         drv_finding_add_as(ret, DRV_SEV_WARNING, "V04", to,
                            "%s cannot run the CPU model %s of VM %s (%s)", to, cpu, name, accel);
+    if (json_is_true(json_object_get(vm, "uefi")) &&
+        !json_is_true(json_object_get(theirs, "uefi"))) {
+        drv_finding_add_as(ret, DRV_SEV_WARNING, "V07", to,
+                           "VM %s starts by UEFI, and %s has no firmware for it", name, to);
+        drv_finding_command(ret, to, "apt install ovmf");
+    }
 }
 
 static void compare_store(const char *from, const json_t *store, const char *to,

@@ -152,12 +152,19 @@ void ha_vm_remove(struct ha_vm *vm)
 struct publish_call {
     struct ha_vm *vm;
     const char *state, *why;
+    enum ha_trouble trouble; // that why is about
     uint64_t epoch;
     const struct ss_vmdef *def;
     const char *home_store, *home;
     bool only_if_silent; // not in place of another why
     bool news;           // why is another one
 };
+
+static void set_why(struct ha_vm *vm, const char *why, enum ha_trouble trouble)
+{
+    DRV_COPY(vm->why, why);
+    vm->trouble = trouble;
+}
 
 static void publish_on_loop(void *arg)
 {
@@ -175,7 +182,7 @@ static void publish_on_loop(void *arg)
     if (c->epoch)
         c->vm->epoch = c->epoch;
     if (c->why)
-        DRV_COPY(c->vm->why, c->why);
+        set_why(c->vm, c->why, c->trouble);
     c->vm->pid = c->vm->run.qemu ? c->vm->run.qemu->pid : 0;
     if (c->def) {
         c->vm->def = *c->def;
@@ -187,20 +194,26 @@ static void publish_on_loop(void *arg)
     }
 }
 
+static void publish(struct publish_call c)
+{
+    drv_loop_call(c.vm->ha->loop, publish_on_loop, &c);
+    if (c.news)
+        ha_vmlog(c.vm->ha, c.vm->def.uuid, "%s", c.why);
+}
+
 void ha_vm_publish(struct ha_vm *vm, const char *state, uint64_t epoch, const char *why)
 {
-    struct publish_call c = {.vm = vm, .state = state, .epoch = epoch, .why = why};
-    drv_loop_call(vm->ha->loop, publish_on_loop, &c);
-    if (c.news)
-        ha_vmlog(vm->ha, vm->def.uuid, "%s", c.why);
+    publish((struct publish_call){.vm = vm, .state = state, .epoch = epoch, .why = why});
+}
+
+void ha_vm_alarm(struct ha_vm *vm, enum ha_trouble trouble, const char *why)
+{
+    publish((struct publish_call){.vm = vm, .trouble = trouble, .why = why});
 }
 
 void ha_vm_explain(struct ha_vm *vm, const char *state, const char *why)
 {
-    struct publish_call c = {.vm = vm, .state = state, .why = why, .only_if_silent = true};
-    drv_loop_call(vm->ha->loop, publish_on_loop, &c);
-    if (c.news)
-        ha_vmlog(vm->ha, vm->def.uuid, "%s", why);
+    publish((struct publish_call){.vm = vm, .state = state, .why = why, .only_if_silent = true});
 }
 
 struct why_call {
@@ -256,9 +269,11 @@ struct event_post {
 // The guest stopped because a request failed: drover-store has lost its server, or a disk is full.
 static void on_io_error(struct ha_vm *vm, const char *device)
 {
-    snprintf(vm->why, sizeof vm->why,
+    char why[384];
+    snprintf(why, sizeof why,
              "paused: disk %s failed; `drover vm start %s` goes on when its store is back", device,
              vm->def.name);
+    set_why(vm, why, HA_TROUBLE_NONE);
 }
 
 static void event_on_loop(void *arg)
@@ -269,7 +284,7 @@ static void event_on_loop(void *arg)
         drv_log(LOG_INFO, "vm.cpus", F_STR("vm", vm->def.name), F_STR("event", p->name),
                 F_INT("qemu_us", p->qemu_us));
     if (p->panic >= 0 && !strcmp(vm->why, vm->panic)) // nothing else is the matter
-        DRV_COPY(vm->why, p->panic_text);
+        set_why(vm, p->panic_text, HA_TROUBLE_NONE);
     if (p->panic >= 0)
         DRV_COPY(vm->panic, p->panic_text);
     if (!strcmp(p->name, "STOP")) {
@@ -278,7 +293,7 @@ static void event_on_loop(void *arg)
     } else if (!strcmp(p->name, "RESUME")) {
         vm->stopped_us = 0;
         DRV_COPY(vm->state, "running");
-        DRV_COPY(vm->why, vm->panic);
+        set_why(vm, vm->panic, HA_TROUBLE_NONE);
     } else if (!strcmp(p->name, "BLOCK_IO_ERROR")) {
         on_io_error(vm, p->detail);
     } else if (!strcmp(p->name, "SHUTDOWN")) {

@@ -192,7 +192,7 @@ static int make_image(struct changing *c, struct ss_disk *d, uint64_t bytes, str
     struct ha *ha = c->vm->ha;
     struct ss_store *st = ha_store_open(ha, d->store, NULL, err);
     int rc = -1;
-    if (st && free_path(st, d, c->next.name, err) == 0 && ss_mkdir(st, c->next.name, err) == 0)
+    if (st && free_path(st, d, c->vm->home, err) == 0 && ss_mkdir(st, c->vm->home, err) == 0)
         rc = ss_image_create(st, d->path, d->format, (bytes + 511) & ~(uint64_t)511,
                              drv_conf_str(ha->conf, "run_dir"), err);
     ss_store_close(st);
@@ -259,6 +259,28 @@ int ha_vm_change(struct ha_vm *vm, struct ha_change *ch, json_t *notices, struct
     if (rc == 0 && (ha_set_apply(&c->next, vm->ha->probe, ch->set, c->running, notices, err) < 0 ||
                     change_devices(c, ch, notices, err) < 0 || make_and_commit(c, ch, err) < 0))
         rc = -1;
+    return end(c, rc, err);
+}
+
+// --- the name ---
+
+// The database lets two VMs of a host have one name at no time: it is asked first.
+int ha_vm_rename(struct ha_vm *vm, const char *name, json_t *notices, struct drv_err *err)
+{
+    struct changing *c = drv_xcalloc(1, sizeof *c);
+    DRV_AUTO_FREE void *owned = c;
+    struct drv_err later = DRV_ERR_INIT;
+    int rc = begin(vm, c, err);
+    if (rc == 0)
+        rc = db_vm_rename(vm->ha->db, vm->def.uuid, name, err);
+    if (rc == 0) {
+        DRV_COPY(c->next.name, name);
+        rc = commit(c, err);
+        if (rc < 0 && db_vm_rename(vm->ha->db, vm->def.uuid, c->was.name, &later) < 0)
+            drv_log_err(LOG_WARNING, "vm.rename.undo", &later);
+    }
+    if (rc == 0 && strcmp(vm->home, name) != 0)
+        ha_notice(notices, "its folder on store %s is still named %s", vm->home_store, vm->home);
     return end(c, rc, err);
 }
 

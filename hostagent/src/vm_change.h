@@ -17,6 +17,10 @@ struct ha_change {
 // notice says when it holds. All or nothing.
 int ha_vm_change(struct ha_vm *vm, struct ha_change *change, json_t *notices, struct drv_err *err);
 
+// Give it another name, also while it runs. Its folders keep theirs. DRV_EEXIST: another VM of this
+// host has that name.
+int ha_vm_rename(struct ha_vm *vm, const char *name, json_t *notices, struct drv_err *err);
+
 // Put a disc into a drive (drive "": the VM's only one, or the first empty one), or take it out
 // (disc NULL; drive "": the only one that holds one). A running guest sees it at once. *notices:
 // which drive it was.

@@ -125,6 +125,18 @@ static int judge(const char *output, struct ha_import *in, struct drv_err *err)
     return 0;
 }
 
+// The unit of drover-agent has PrivateTmp=.
+static int not_seen(const struct ha *ha, const char *path, int why, struct drv_err *err)
+{
+    bool temporary = !strncmp(path, "/tmp/", 5) || !strncmp(path, "/var/tmp/", 9);
+    drv_err_os(err, why, "import %s", path);
+    if (temporary && why == ENOENT)
+        drv_err_hint(err, "the agent has a /tmp and a /var/tmp of its own: put the file elsewhere");
+    else if (why == ENOENT)
+        drv_err_hint(err, "the file must be on %s", ha->fqdn);
+    return -1;
+}
+
 static int find_file(struct ha *ha, const char *path, bool any, char ret[PATH_MAX],
                      struct drv_err *err)
 {
@@ -133,7 +145,7 @@ static int find_file(struct ha *ha, const char *path, bool any, char ret[PATH_MA
         return drv_err(err, DRV_EINVAL, "import: \"%s\" must be an absolute path on %s", path,
                        ha->fqdn);
     if (!realpath(path, ret) || stat(ret, &st) < 0)
-        return drv_err_os(err, errno, "import %s", path);
+        return not_seen(ha, path, errno, err);
     if (!S_ISREG(st.st_mode))
         return drv_err(err, DRV_EINVAL, "import: %s is not a file", path);
     return any ? 0 : in_local_store(ha, ret, err);

@@ -96,19 +96,20 @@ static void say_attention(struct ha_vm *vm, const char *lost)
     struct ss_record *rec = drv_xcalloc(1, sizeof *rec);
     DRV_AUTO_FREE void *owned = rec;
     struct drv_err err = DRV_ERR_INIT;
+    enum ha_trouble trouble = HA_TROUBLE_LOOK;
     char why[384];
     if (drv_now_ms() < vm->retry_ms)
         return;
     vm->retry_ms = drv_now_ms() + RETRY_MS;
-    if (ha_whose(vm->ha, vm->def.uuid, rec, &err) >= 0 && rec->epoch > vm->run.owner->rec.epoch)
+    snprintf(why, sizeof why, "paused, and a person has to look: %.300s", lost);
+    if (ha_whose(vm->ha, vm->def.uuid, rec, &err) >= 0 && rec->epoch > vm->run.owner->rec.epoch) {
+        trouble = HA_TROUBLE_FENCED;
         snprintf(why, sizeof why,
-                 HA_WHY_FENCED
-                 " (S07): %.150s has it (epoch %llu), and this copy can never run again; "
+                 "fenced (S07): %.150s has it (epoch %llu), and this copy can never run again; "
                  "`drover vm stop %s --force` ends it",
                  rec->host, (unsigned long long)rec->epoch, vm->def.name);
-    else
-        snprintf(why, sizeof why, "paused, and " HA_WHY_LOOK ": %.300s", lost);
-    ha_vm_publish(vm, NULL, 0, why);
+    }
+    ha_vm_alarm(vm, trouble, why);
 }
 
 // It does not run, and nobody has said why.

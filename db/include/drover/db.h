@@ -103,6 +103,8 @@ int db_vm_put(struct db *db, const struct db_vm *vm, struct drv_err *err);
 // key: uuid or name. Caller ends *ret with db_vm_done(). DRV_ENOTFOUND.
 int db_vm_get(struct db *db, const char *key, struct db_vm *ret, struct drv_err *err);
 int db_vm_list(struct db *db, struct db_vms *ret, struct drv_err *err); // by name
+// DRV_EEXIST: another VM has that name here; DRV_ENOTFOUND: no VM has this uuid.
+int db_vm_rename(struct db *db, const char *uuid, const char *name, struct drv_err *err);
 int db_vm_set_wanted(struct db *db, const char *uuid, bool running, struct drv_err *err);
 // Forget the VM (moved away or deleted). Its highest epoch is kept for ever. Absent is no error.
 int db_vm_remove(struct db *db, const char *uuid, struct drv_err *err);

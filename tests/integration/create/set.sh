@@ -98,7 +98,22 @@ need "in QEMU, too" qemu_has hv2 "-m 131080K"
 need "it moves back" move "$VM" hv2 hv1
 HOST=hv1
 says hv1 "disc one"
+OLD=$VM
+like "a name that is taken is refused" "$(vm rename "$VM" "$VM")" "*another VM*named*$VM*"
+like "and what is none" "$(vm rename "$VM" -- -web)" "*no name of a VM*"
+VM=$OLD-b
+like "it gets another name while it runs" "$(vm rename "$OLD" "$VM")" "*still named $OLD*"
+like "by the old one nobody knows it" "$(vm show "$OLD")" "*no VM*"
+lab svc hv1 droverd kill
+lab svc hv1 droverd start
+need "a new agent knows the new one" wait_until 10 knows_all
+says hv1 "disc one"
+need "it moves by it" move "$VM" hv1 hv2
+need "and back" move "$VM" hv2 hv1
 need "it stops" drover_on hv1 --quiet vm stop "$VM" --force
+like "a new disk is in its folder" "$(vm set "$VM" --add-disk 8M && def .disks[-1].path)" "*$OLD/disk2*"
+need "stopped, it gets its old name again" vm rename "$VM" "$OLD"
+VM=$OLD
 is "no process is left" "$(pgrep -f "drover-store.*$UUID")" ""
 need "it starts again" drover_on hv1 --quiet vm start "$VM"
 need "it goes" vm_remove "$VM" hv1

@@ -61,6 +61,8 @@ drover_as bob hv1 check-health >"$WORK/out" 2>&1
 is "who has no role: unknown" "$? $(cut -c1-14 "$WORK/out")" "3 DROVER UNKNOWN"
 health --timeout never
 is "a wrong command line: unknown" "$STATUS" 3
+health --nope
+is "a wrong option, too" "$STATUS" 3
 
 metrics >"$WORK/metrics"
 is "numbers: status" $? 0

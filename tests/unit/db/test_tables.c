@@ -68,6 +68,28 @@ static void a_store_in_use_stays(void **state)
     assert_int_equal(db_store_get(t->db, "vms", &url, NULL), -1);
 }
 
+static void a_vm_gets_another_name(void **state)
+{
+    struct tmpdb *t = *state;
+    struct drv_err err = DRV_ERR_INIT;
+    struct db_vm vm;
+    assert_int_equal(db_store_add(t->db, "vms", "smb://fs/VM", NULL), 0);
+    add_vm(t, VM, "web");
+    add_vm(t, VM2, "db");
+    assert_int_equal(db_vm_rename(t->db, VM, "db", &err), -1);
+    assert_int_equal(err.code, DRV_EEXIST);
+    assert_int_equal(db_vm_rename(t->db, VM, "www", NULL), 0);
+    assert_int_equal(db_vm_get(t->db, "web", &vm, NULL), -1);
+    assert_int_equal(db_vm_get(t->db, "www", &vm, NULL), 0);
+    assert_string_equal(vm.uuid, VM);
+    assert_string_equal(vm.home_path, "web");
+    db_vm_done(&vm);
+    assert_int_equal(db_vm_remove(t->db, VM, NULL), 0);
+    drv_err_clear(&err);
+    assert_int_equal(db_vm_rename(t->db, VM, "gone", &err), -1);
+    assert_int_equal(err.code, DRV_ENOTFOUND);
+}
+
 static void vms_are_found_by_uuid_and_name(void **state)
 {
     struct tmpdb *t = *state;
@@ -264,6 +286,7 @@ int main(void)
         DB_TEST(settings_are_set_all_or_none),
         DB_TEST(a_setting_without_value_is_removed),
         DB_TEST(a_store_in_use_stays),
+        DB_TEST(a_vm_gets_another_name),
         DB_TEST(vms_are_found_by_uuid_and_name),
         DB_TEST(an_epoch_only_grows),
         DB_TEST(a_lower_epoch_needs_attention),

@@ -13,7 +13,8 @@
 #include "pmtu.h"
 
 static const char ours[] =
-    "{\"vms\":[{\"name\":\"web\",\"accel\":\"tcg\",\"cpu\":\"qemu64\",\"networks\":[\"br0\"]}],"
+    "{\"vms\":[{\"name\":\"web\",\"accel\":\"tcg\",\"cpu\":\"qemu64\",\"uefi\":true,"
+    "\"networks\":[\"br0\"]}],"
     "\"stores\":[{\"name\":\"VM\",\"url\":\"smb://fs/VM\"},{\"name\":\"fast\",\"url\":"
     "\"local:/a\"}]}";
 
@@ -22,20 +23,27 @@ static const struct {
     enum drv_severity severity;
     const char *text, *command;
 } cases[] = {
-    {"{\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[{\"name\":\"VM\",\"url\":"
+    {"{\"uefi\":true,\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[{\"name\":"
+     "\"VM\",\"url\":"
      "\"smb://fs/VM\"},{\"name\":\"fast\",\"url\":\"local:/b\"}]}",
      NULL, DRV_SEV_OK, NULL, NULL},
-    {"{\"bridges\":[\"br1\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[{\"name\":\"VM\",\"url\":"
+    {"{\"uefi\":true,\"bridges\":[\"br1\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[{\"name\":"
+     "\"VM\",\"url\":"
      "\"smb://fs/VM\"}]}",
      "N01", DRV_SEV_WARNING, "br0", ""},
-    {"{\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"max\"],\"kvm\":[\"qemu64\"]},\"stores\":[{"
+    {"{\"uefi\":true,\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"max\"],\"kvm\":[\"qemu64\"]},"
+     "\"stores\":[{"
      "\"name\":\"VM\",\"url\":\"smb://fs/VM\"}]}",
      "V04", DRV_SEV_WARNING, "qemu64 of VM web", ""},
-    {"{\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[]}", "S01",
+    {"{\"uefi\":true,\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[]}", "S01",
      DRV_SEV_WARNING, "VM", "drover store add VM smb://fs/VM"},
-    {"{\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[{\"name\":\"VM\",\"url\":"
+    {"{\"uefi\":true,\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[{\"name\":"
+     "\"VM\",\"url\":"
      "\"smb://fs2/VM\"}]}",
      "S02", DRV_SEV_ERROR, "smb://fs2/VM", ""},
+    {"{\"bridges\":[\"br0\"],\"cpus\":{\"tcg\":[\"qemu64\"]},\"stores\":[{\"name\":\"VM\",\"url\":"
+     "\"smb://fs/VM\"}]}",
+     "V07", DRV_SEV_WARNING, "VM web starts by UEFI", "apt install ovmf"},
 };
 
 static void what_a_vm_would_miss_is_named(void **state)
@@ -70,7 +78,7 @@ static void strange_lists_of_a_peer_do_no_harm(void **state)
         DRV_AUTO_JSON json_t *b = json_loads(strange[i], JSON_DECODE_ANY, NULL);
         struct drv_findings f = {0};
         ha_doctor_compare("hv1.x.lan", a, "hv2.x.lan", b, &f);
-        assert_int_equal(f.n, 3); // bridge, model and store are missing
+        assert_int_equal(f.n, 4); // bridge, model, firmware and store are missing
         drv_findings_done(&f);
     }
 }
