@@ -99,14 +99,16 @@ need "it moves back" move "$VM" hv2 hv1
 HOST=hv1
 says hv1 "disc one"
 OLD=$VM
-like "a name that is taken is refused" "$(vm rename "$VM" "$VM")" "*another VM*named*$VM*"
+need "another VM" vm create "$OLD-c" --store "$STORE" --memory 32M --accel tcg --graphics none --disk 8M
+like "a name that is taken is refused" "$(vm rename "$VM" "$OLD-c")" "*another VM*named*$OLD-c*"
+need "the other goes" vm_remove "$OLD-c" hv1
 like "and what is none" "$(vm rename "$VM" -- -web)" "*no name of a VM*"
 VM=$OLD-b
 like "it gets another name while it runs" "$(vm rename "$OLD" "$VM")" "*still named $OLD*"
 like "by the old one nobody knows it" "$(vm show "$OLD")" "*no VM*"
 lab svc hv1 droverd kill
 lab svc hv1 droverd start
-need "a new agent knows the new one" wait_until 10 knows_all
+need "a new agent knows the new one" wait_until 10 drover_on hv1 vm show "$VM"
 says hv1 "disc one"
 need "it moves by it" move "$VM" hv1 hv2
 need "and back" move "$VM" hv2 hv1
