@@ -255,6 +255,7 @@ int ha_vm_change(struct ha_vm *vm, struct ha_change *ch, json_t *notices, struct
     struct changing *c = drv_xcalloc(1, sizeof *c);
     DRV_AUTO_FREE void *owned = c;
     DRV_COPY(ch->add.store, vm->home_store);
+    DRV_COPY(ch->add.folder, vm->home);
     int rc = begin(vm, c, err);
     if (rc == 0 && (ha_set_apply(&c->next, vm->ha->probe, ch->set, c->running, notices, err) < 0 ||
                     change_devices(c, ch, notices, err) < 0 || make_and_commit(c, ch, err) < 0))

@@ -24,6 +24,7 @@ struct ha_new_cdrom {
 
 struct ha_create_spec {
     char name[SS_NAME_MAX], store[SS_NAME_MAX];
+    char folder[SS_PATH_MAX]; // of its images, on each store; "" = as its name
     uint64_t memory_kib;
     unsigned vcpus;
     struct ha_new_disk disks[SS_MAX_DISKS];

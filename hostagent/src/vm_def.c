@@ -189,21 +189,22 @@ static int add_cdrom(const struct ha_new_cdrom *want, struct ss_vmdef *d, struct
     return 0;
 }
 
-static int add_disk(const struct ha_new_disk *want, const char *home_store, struct ss_vmdef *d,
-                    struct drv_err *err)
+static int add_disk(const struct ha_new_disk *want, const struct ha_create_spec *spec,
+                    struct ss_vmdef *d, struct drv_err *err)
 {
+    const char *folder = spec->folder[0] ? spec->folder : d->name;
     struct ss_disk disk = {.bus = SS_BUS_VIRTIO, .cache = SS_CACHE_NONE};
     char uuid[DRV_UUID_LEN];
     if (d->n_disks == SS_MAX_DISKS)
         return drv_err(err, DRV_EINVAL, "a VM has at most %d disks", SS_MAX_DISKS);
     free_id(d, "disk", disk.id);
-    DRV_COPY(disk.store, want->store[0] ? want->store : home_store);
+    DRV_COPY(disk.store, want->store[0] ? want->store : spec->store);
     disk.format = want->format_set ? want->format : SS_QCOW2;
     drv_uuid_new(uuid);
     snprintf(disk.serial, sizeof disk.serial, "%.8s%.4s%.4s", uuid, uuid + 9, uuid + 14);
-    if (snprintf(disk.path, sizeof disk.path, "%s/%s.%s", d->name, disk.id,
+    if (snprintf(disk.path, sizeof disk.path, "%s/%s.%s", folder, disk.id,
                  ss_format_name(disk.format)) >= (int)sizeof disk.path)
-        return drv_err(err, DRV_EINVAL, "the name %s is too long", d->name);
+        return drv_err(err, DRV_EINVAL, "the name %s is too long", folder);
     d->disks[d->n_disks++] = disk;
     return 0;
 }
@@ -237,7 +238,7 @@ int ha_add_devices(const struct ha_create_spec *spec, struct ss_vmdef *def, json
                    struct drv_err *err)
 {
     for (unsigned i = 0; i < spec->n_disks; i++) {
-        if (add_disk(&spec->disks[i], spec->store, def, err) < 0)
+        if (add_disk(&spec->disks[i], spec, def, err) < 0)
             return -1;
         if (spec->windows)
             def->disks[def->n_disks - 1].bus = SS_BUS_SATA;
