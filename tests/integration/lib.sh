@@ -260,6 +260,13 @@ like() {
     fi
 }
 
+# expect TEXT PATTERN CMD...: what CMD says, whatever its exit status.
+expect() {
+    local text=$1 pattern=$2
+    shift 2
+    like "$text" "$("$@" 2>&1)" "$pattern"
+}
+
 # below TEXT GOT LIMIT: numbers.
 below() {
     if jq -en "$2 < $3" >/dev/null 2>&1; then

@@ -8,11 +8,10 @@
 set -u -o pipefail
 
 HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
-BUILD=${1:?usage: delegation.sh BUILD_DIR}
-LAB_CHECKOUT=$HERE/../../..
-# shellcheck source=tests/lab/lab.conf
-. "$LAB_CHECKOUT/tests/lab/lab.conf"
-lab() { "$LAB_CHECKOUT/tests/lab/lab" "$@"; }
+export DROVER_BUILD=${1:?usage: delegation.sh BUILD_DIR}
+BUILD=$DROVER_BUILD
+# shellcheck source=tests/integration/lib.sh
+. "$HERE/../lib.sh"
 lab exec dc -- true 2>/dev/null || exit 77
 
 TOOL=$BUILD/tests/krbtool
@@ -20,7 +19,6 @@ WORK=$(mktemp -d)
 ROLES="admin=VM Admins,operator=VM Operators,viewer=VM Viewers,hosts=VM Hosts"
 SESSION_PORT=7998
 CHANNEL_PORT=7997
-FAILED=0
 FILE=drover-delegation-$$
 NESTED=nested-$$
 

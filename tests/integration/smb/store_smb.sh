@@ -6,11 +6,10 @@ set -u -o pipefail
 umask 077
 
 HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
-BUILD=${1:?usage: store_smb.sh BUILD_DIR}
-LAB_CHECKOUT=$HERE/../../..
-# shellcheck source=tests/lab/lab.conf
-. "$LAB_CHECKOUT/tests/lab/lab.conf"
-lab() { "$LAB_CHECKOUT/tests/lab/lab" "$@"; }
+export DROVER_BUILD=${1:?usage: store_smb.sh BUILD_DIR}
+BUILD=$DROVER_BUILD
+# shellcheck source=tests/integration/lib.sh
+. "$HERE/../lib.sh"
 lab exec fs -- true 2>/dev/null || exit 77
 
 STORE=smb://fs.$DOMAIN/$SHARE
@@ -18,7 +17,6 @@ HELPER=$BUILD/bin/drover-smb
 PEEK=$BUILD/tests/storepeek
 WORK=$(mktemp -d)
 VM=$(cat /proc/sys/kernel/random/uuid)
-FAILED=0
 
 clean() {
     [[ -S $WORK/record.ctl ]] && on_hv1 "$BUILD/tests/storectl" "$WORK" record quit force >/dev/null
@@ -30,20 +28,6 @@ on_hv1() { lab exec hv1 -- env "KRB5CCNAME=FILE:$WORK/hv1.cc" "$@"; }
 # ask OP PATH: one request to drover-smb as HV1$.
 ask() { echo "{\"op\":\"$1\",\"path\":\"$2\"}" | on_hv1 "$HELPER" "$STORE"; }
 
-# expect TEXT PATTERN CMD...: the output of CMD, whatever its exit status, must match PATTERN.
-expect() {
-    local text=$1 pattern=$2 out
-    shift 2
-    out=$("$@" 2>&1)
-    # shellcheck disable=SC2053 # a pattern
-    if [[ $out == $pattern ]]; then
-        echo "ok   $text"
-    else
-        echo "FAIL $text: $out"
-        FAILED=$((FAILED + 1))
-    fi
-}
-
 # connect CCACHE URL: what drover-smb says to a connect with these.
 connect() { echo '{"op":"connect"}' | lab exec hv1 -- env "KRB5CCNAME=FILE:$1" "$HELPER" "$2"; }
 
@@ -53,10 +37,9 @@ trap clean EXIT
 # --- promises ---
 if on_hv1 env "DROVER_TEST_STORE=$STORE" "DROVER_TEST_HELPER=$HELPER" \
     "$BUILD/tests/smbstore_test_store_contract" >"$WORK/contract.log" 2>&1; then
-    echo "ok   an SMB store keeps every store's promises"
+    good "an SMB store keeps every store's promises"
 else
-    grep -vE '^\[ +(RUN|OK) ' "$WORK/contract.log"
-    FAILED=$((FAILED + 1))
+    bad "an SMB store keeps every store's promises: $(grep -vE '^\[ +(RUN|OK) ' "$WORK/contract.log")"
 fi
 
 # --- refusals, each with its cause ---
@@ -156,4 +139,4 @@ if [[ -x $BUILD/tests/storectl ]]; then
     expect "the record is seen unheld" 'stopped epoch=1 host=* unheld' \
         on_hv1 "$PEEK" "$STORE" "$HELPER" "$VM"
 fi
-[[ $FAILED == 0 ]]
+test_result

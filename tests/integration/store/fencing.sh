@@ -6,11 +6,10 @@
 set -u -o pipefail
 
 HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
-BUILD=${1:?usage: fencing.sh BUILD_DIR}
-LAB_CHECKOUT=$HERE/../../..
-# shellcheck source=tests/lab/lab.conf
-. "$LAB_CHECKOUT/tests/lab/lab.conf"
-lab() { "$LAB_CHECKOUT/tests/lab/lab" "$@"; }
+export DROVER_BUILD=${1:?usage: fencing.sh BUILD_DIR}
+BUILD=$DROVER_BUILD
+# shellcheck source=tests/integration/lib.sh
+. "$HERE/../lib.sh"
 lab exec fs -- true 2>/dev/null || exit 77
 
 WORK=$(mktemp -d)
@@ -21,7 +20,6 @@ IMAGE=$SHARE_DIR/$FOLDER/disk0.qcow2
 URL=smb://fs.$DOMAIN/$SHARE
 RECORD=$SHARE_DIR/.drover/owners/$VM
 STALL=20 # seconds, of hv1
-FAILED=0
 
 clean() {
     lab link hv1 lan heal
@@ -53,20 +51,6 @@ io() { # NODE FORMAT QEMU_IO_COMMAND...
     lab exec "$node" -- qemu-io -f "$format" "$@" "nbd+unix:///?socket=$WORK/$node/disk0.nbd"
 }
 
-# expect TEXT PATTERN CMD...: the output of CMD, whatever its exit status, must match PATTERN.
-expect() {
-    local text=$1 pattern=$2 out
-    shift 2
-    out=$("$@" 2>&1)
-    # shellcheck disable=SC2053 # a pattern
-    if [[ $out == $pattern ]]; then
-        echo "ok   $text"
-    else
-        echo "FAIL $text: $out"
-        FAILED=$((FAILED + 1))
-    fi
-}
-
 # within LIMIT_MS TEXT PATTERN CMD...: until the output matches; says how long it took.
 within() {
     local limit=$1 text=$2 pattern=$3 began now out
@@ -77,12 +61,11 @@ within() {
         now=$(date +%s%3N)
         # shellcheck disable=SC2053 # a pattern
         if [[ $out == $pattern ]]; then
-            echo "ok   $text ($((now - began)) ms)"
+            good "$text ($((now - began)) ms)"
             return
         fi
         if ((now - began > limit)); then
-            echo "FAIL $text: not within $limit ms: $out"
-            FAILED=$((FAILED + 1))
+            bad "$text: not within $limit ms: $out"
             return
         fi
         sleep 0.1
@@ -238,4 +221,4 @@ kill "$(cut -d' ' -f1 "$WORK/hv1/disk0.pid")"
 within 3000 "its guest is paused first" "*store.end.paused*" cat "$WORK/hv1/disk0.log"
 
 ((FAILED == 0)) || cat "$WORK"/hv?/disk0.log
-exit $((FAILED != 0))
+test_result

@@ -6,12 +6,11 @@
 set -u -o pipefail
 
 HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
-BUILD=${1:?usage: run.sh BUILD_DIR}
+export DROVER_BUILD=${1:?usage: run.sh BUILD_DIR}
+BUILD=$DROVER_BUILD
 TOOL=$(readlink -f "$BUILD/tests/wiretool")
-LAB_CHECKOUT=$HERE/../../..
-# shellcheck source=tests/lab/lab.conf
-. "$LAB_CHECKOUT/tests/lab/lab.conf"
-lab() { "$LAB_CHECKOUT/tests/lab/lab" "$@"; }
+# shellcheck source=tests/integration/lib.sh
+. "$HERE/../lib.sh"
 lab exec dc -- true 2>/dev/null || exit 77
 
 WORK=$(mktemp -d)
@@ -20,7 +19,6 @@ PORT=4490
 ROLES='admin=VM Admins,operator=VM Operators,viewer=VM Viewers,hosts=VM Hosts'
 H1=hv1.$DOMAIN
 H2=hv2.$DOMAIN
-FAILED=0
 SERVERS=()
 
 # serve NODE HOST PORT KEYTAB: a server that ends when descriptor `hold` is closed.
@@ -48,22 +46,6 @@ as() { # USER CMD...
     local user=$1
     shift
     lab exec admin --user "$user" -- "$@"
-}
-
-# expect TEXT PATTERN CMD...: the output of CMD must match PATTERN.
-expect() {
-    local text=$1 pattern=$2 out
-    shift 2
-    out=$("$@" 2>&1)
-    # shellcheck disable=SC2053 # a pattern
-    if [[ $out == $pattern ]]; then
-        echo "ok   $text"
-    else
-        echo "FAIL $text"
-        echo "     expected: $pattern"
-        echo "     got:      $out"
-        FAILED=1
-    fi
 }
 
 mkfifo "$WORK/hold"
@@ -131,4 +113,4 @@ FAKETIME_LIB=/usr/lib/$(uname -m)-linux-gnu/faketime/libfaketimeMT.so.1
 expect "a clock that is 10 minutes off" 'denied T01 *' as alice env "LD_PRELOAD=$FAKETIME_LIB" \
     ASAN_OPTIONS=verify_asan_link_order=0 FAKETIME=+600 FAKETIME_DONT_FAKE_MONOTONIC=1 DONT_FAKE_MONOTONIC=1 "$TOOL" call "$H1" "$PORT" view
 
-exit $FAILED
+test_result
