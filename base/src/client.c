@@ -331,8 +331,11 @@ struct drv_client *drv_client_unix(const char *path, struct drv_err *err)
     }
     c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
+        bool denied = errno == EACCES;
         drv_err_os(err, errno, "the local agent (%s)", path);
-        drv_err_hint(err, "start it: systemctl start droverd; or name a host: drover -H HOST");
+        if (err && !denied)
+            err->code = DRV_EUNREACHABLE; // also where its socket is missing
+        drv_err_hint(err, "start it: systemctl start drover-agent; or name a host: drover -H HOST");
         return NULL;
     }
     if (take_greeting(c, drv_now_ms() + GREETING_TIMEOUT_MS, err) < 0)

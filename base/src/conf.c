@@ -48,6 +48,21 @@ const struct drv_option *drv_option_find(const struct drv_option *table, const c
     return NULL;
 }
 
+const struct drv_option *drv_option_need(const struct drv_option *table, const char *whose,
+                                         const char *name, struct drv_err *err)
+{
+    const struct drv_option *o = drv_option_find(table, name);
+    if (o)
+        return o;
+    char names[sizeof err->hint] = "";
+    size_t n = 0;
+    for (o = table; o->name && n < sizeof names; o++)
+        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", o->name);
+    drv_err(err, DRV_EINVAL, "a %s has no setting \"%.64s\"", whose, name);
+    drv_err_hint(err, "it has %s", names);
+    return NULL;
+}
+
 // --- values: text to number and back ---
 
 static int parse_bool(const char *s, int64_t *ret)

@@ -53,7 +53,8 @@ struct cli_verb {
     const char *summary;  // one line
     const char *examples; // shown before the options
 };
-extern const struct cli_verb cli_verbs[]; // ends with a NULL noun
+extern const struct cli_verb cli_verbs[];       // ends with a NULL noun
+void cli_list_verbs(const char *noun, FILE *f); // a line each; NULL = all
 extern const struct argp_option cli_global_options[];
 
 // What the manual adds to the table (cli_about.c).
@@ -140,7 +141,8 @@ char *cli_cell(const json_t *row, const struct cli_column *column, bool raw);
 // "name  value" lines of an object's members, nested ones with dots.
 void cli_put_object(const struct cli *c, const json_t *obj);
 // A VM as vm.show tells it, for people (cli_show.c).
-void cli_show_vm(const struct cli *c, const json_t *vm);
+void cli_show_vm(const json_t *vm);
+void cli_show_host(const json_t *host); // the same of host.show
 // cli_findings.c: reply.findings as marked lines with their fixes; --json: the reply as one object.
 // Returns drv_findings_exit().
 int cli_put_findings(const struct cli *c, const json_t *reply);

@@ -68,8 +68,8 @@ static const struct cli_about abouts[] = {
     {"move-storage", "move.storage", .text =
      "The VM runs on meanwhile, but for some tens of milliseconds at the end. Disks that are on that store already stay as they are. Ctrl-C detaches; it never cancels."},
     {"jobs", "move.list", .text = NULL},
-    {"attach", "move.attach", .text = "The beginning of an id will do."},
-    {"cancel", "move.cancel", .text = "What was copied is deleted. Possible until the destination takes the VM."},
+    {"attach", "move.attach", .text = "The beginning of an id will do, or the name of the VM that is being moved."},
+    {"cancel", "move.cancel", .text = "The beginning of the move's id will do, or the name of the VM that is being moved. What was copied is deleted. Possible until the destination takes the VM."},
     {"audit", "audit.list", .text = "The newest come first: who asked for what, over which way, for whom, and how it was decided."},
     {"check-health", "host.health", .text =
      "Critical: the agent does not answer; a VM is fenced, has crashed, is paused with a reason, or a person has to look at it; a move needs attention; a store cannot be reached; the host's ticket has ended. "

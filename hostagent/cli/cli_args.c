@@ -85,14 +85,11 @@ static char *top_doc(void)
         abort();
     fputs("Moves running virtual machines between hosts.\n\n"
           "  drover vm list                     what runs here\n"
-          "  drover check web01 --to hv2        could it, and for how long would it pause?\n"
+          "  drover check web01 --to hv2        could it, and how long would it pause?\n"
           "  drover move web01 --to hv2         move it while it runs\n\v"
-          "Verbs (drover VERB --help tells more):\n",
+          "Verbs (`drover help VERB` tells more, and so does `man drover`):\n",
           f);
-    for (const struct cli_verb *v = cli_verbs; v->noun; v++) {
-        int n = fprintf(f, "  %s%s%s", v->noun, v->verb ? " " : "", v->verb ? v->verb : "");
-        fprintf(f, "%*s%s\n", n < 20 ? 20 - n : 1, "", v->summary);
-    }
+    cli_list_verbs(NULL, f);
     fputs("\nExit status:\n", f);
     for (const struct cli_exit *e = cli_exits; e->text; e++)
         fprintf(f, "  %-4d%s\n", (int)e->status, e->text);
@@ -190,6 +187,15 @@ const char *cli_opt_next(const struct cli_args *a, int key, unsigned *at)
     return NULL;
 }
 
+// `drover help VERB` is `drover VERB --help`. at: where "help" stands.
+static void turn_help(int argc, char **argv, int at)
+{
+    static char option[] = "--help";
+    for (int i = at; i + 1 < argc; i++)
+        argv[i] = argv[i + 1];
+    argv[argc - 1] = option;
+}
+
 int cli_main(int argc, char **argv)
 {
     static char name[] = "drover";
@@ -201,6 +207,10 @@ int cli_main(int argc, char **argv)
     if (argc > 0)
         argv[0] = name;
     int at = parse_before_verb(&c, argc, argv);
+    if (at > 0 && !strcmp(argv[at], "help")) {
+        turn_help(argc, argv, at);
+        at = parse_before_verb(&c, argc, argv);
+    }
     if (at == 0) {
         fputs("drover: which verb?\n  hint: drover --help lists them\n", stderr);
         return DRV_EXIT_USAGE;

@@ -249,7 +249,7 @@ static void look_at_host(struct examination *x, const char *host, bool renew,
     if (!reply || drv_findings_from_json(json_object_get(reply, "findings"), ret, &err) < 0) {
         drv_finding_err(ret, "R04", host, &err);
         if (!err.id[0] && err.code == DRV_EUNREACHABLE)
-            drv_finding_command(ret, host, "systemctl restart droverd");
+            drv_finding_command(ret, host, "systemctl restart drover-agent");
         return;
     }
     note_auth(x, reply);

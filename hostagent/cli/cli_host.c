@@ -12,7 +12,10 @@ int cli_host_show(struct cli *c, const struct cli_args *a)
     DRV_AUTO_JSON json_t *reply = cli_call(c, "host.show", NULL, CLI_CALL_MS);
     if (!reply)
         return c->status;
-    cli_put_object(c, reply);
+    if (c->json || c->plain)
+        cli_put_object(c, reply);
+    else
+        cli_show_host(reply);
     return DRV_EXIT_OK;
 }
 

@@ -36,29 +36,55 @@ int cli_jobs(struct cli *c, const struct cli_args *a)
     return DRV_EXIT_OK;
 }
 
-// The whole id of a move that is named by its beginning (as `jobs` prints it). -1: error printed.
+static bool begins_with(const json_t *row, const char *given)
+{
+    return !strncmp(drv_json_text(row, "move"), given, strlen(given));
+}
+
+static bool is_of_vm(const json_t *row, const char *given)
+{
+    return !strcmp(drv_json_text(row, "vm"), given);
+}
+
+// How many moves fit; the last one's id.
+static unsigned find_moves(const json_t *list, bool (*fits)(const json_t *row, const char *given),
+                           const char *given, char ret[DRV_UUID_LEN])
+{
+    size_t i;
+    unsigned found = 0;
+    json_t *row;
+    json_array_foreach(list, i, row)
+    {
+        if (fits(row, given) && !drv_copy(ret, DRV_UUID_LEN, drv_json_text(row, "move")))
+            found++;
+    }
+    return found;
+}
+
+// The whole id of a move that is named by its beginning (as `jobs` prints it), or by the VM that is
+// being moved. -1: error printed.
 static int whole_id(struct cli *c, const char *given, char ret[DRV_UUID_LEN])
 {
     struct drv_err err = DRV_ERR_INIT;
     if (drv_uuid_valid(given))
         return drv_copy(ret, DRV_UUID_LEN, given);
+    DRV_AUTO_JSON json_t *active =
+        cli_call(c, "move.list", json_pack("{s:b}", "active", 1), CLI_CALL_MS);
+    if (!active)
+        return -1;
+    if (find_moves(active, is_of_vm, given, ret) == 1)
+        return 0;
     DRV_AUTO_JSON json_t *list = cli_call(c, "move.list", NULL, CLI_CALL_MS);
     if (!list)
         return -1;
-    size_t i, found = 0;
-    json_t *row;
-    json_array_foreach(list, i, row)
-    {
-        const char *id = json_string_value(json_object_get(row, "move"));
-        if (id && !strncmp(id, given, strlen(given)) && !drv_copy(ret, DRV_UUID_LEN, id))
-            found++;
-    }
+    unsigned found = find_moves(list, begins_with, given, ret);
     if (found == 1)
         return 0;
     if (found == 0)
-        drv_err(&err, DRV_ENOTFOUND, "there is no move %s", given);
+        drv_err(&err, DRV_ENOTFOUND, "there is no move %s, and no VM of that name is being moved",
+                given);
     else
-        drv_err(&err, DRV_EINVAL, "%zu moves begin with %s", found, given);
+        drv_err(&err, DRV_EINVAL, "%u moves begin with %s", found, given);
     drv_err_hint(&err, found ? "drover jobs --plain prints whole ids" : "drover jobs lists them");
     c->status = cli_error(c, &err);
     return -1;

@@ -6,6 +6,8 @@
 #include "health.h"
 #include <string.h>
 
+enum { VERB_WIDTH = 23 }; // of their list
+
 // clang-format off
 const struct cli_verb cli_verbs[] = {
     {.noun = "host", .verb = "show", .run = cli_host_show,
@@ -20,7 +22,7 @@ const struct cli_verb cli_verbs[] = {
                  "  drover host list --cpu"},
 
     {.noun = "host", .verb = "shutdown-guests", .options = cli_shutdown_options, .run = cli_host_shutdown_guests,
-     .summary = "Shut down all guests of a host, each as its on_host_shutdown says",
+     .summary = "Shut down all guests of a host, each in its own way",
      .examples = "  drover host shutdown-guests\n"
                  "  drover -H hv2 host shutdown-guests --timeout 10m --yes\n\n"
                  "The unit drover-guests.service runs it when the host shuts down."},
@@ -44,7 +46,7 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "vm", .verb = "create", .args = "NAME", .min_pos = 1, .max_pos = 1, .options = cli_create_options, .run = cli_vm_create,
      .summary = "Create a VM",
      .examples = "  drover vm create web01 --store vms --memory 4G --cpus 2 --disk 40G --nic br0\n"
-                 "  drover vm create db --store vms --memory 8G --disk import=/tmp/db.qcow2,store=fast"},
+                 "  drover vm create db --store vms --memory 8G --import /srv/old/db.qcow2"},
     {.noun = "vm", .verb = "list", .run = cli_vm_list,
      .summary = "List the VMs of a host",
      .examples = "  drover vm list\n  drover -H hv2 vm list --plain | cut -f1"},
@@ -60,7 +62,7 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover vm stop web01\n  drover vm stop web01 --timeout 5m\n  drover vm stop web01 --force"},
     {.noun = "vm", .verb = "set", .args = "VM [KEY=VALUE…]", .min_pos = 1, .max_pos = CLI_POS_MAX, .options = cli_set_options,
      .run = cli_vm_set,
-     .summary = "Change a VM: settings, and while it is stopped its devices",
+     .summary = "Change a VM: settings; devices while it is stopped",
      .examples = "  drover vm set web01 memory=8G cpus=4\n"
                  "  drover vm set web01 --add-disk 100G,store=slow --add-nic br1\n"
                  "  drover vm set web01 --remove disk1\n"
@@ -74,11 +76,11 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Give a VM another name, also while it runs",
      .examples = "  drover vm rename web01 web-old"},
     {.noun = "vm", .verb = "eject", .args = "VM [DRIVE]", .min_pos = 1, .max_pos = 2, .run = cli_vm_eject,
-     .summary = "Take the disc out of a CD-ROM drive, also of a running VM",
+     .summary = "Take the disc out of a CD-ROM drive, also while it runs",
      .examples = "  drover vm eject web01\n"
                  "  drover vm eject web01 cd1"},
     {.noun = "vm", .verb = "insert", .args = "VM [DRIVE] STORE/PATH", .min_pos = 2, .max_pos = 3, .run = cli_vm_insert,
-     .summary = "Put a disc into a CD-ROM drive, also of a running VM",
+     .summary = "Put a disc into a CD-ROM drive, also while it runs",
      .examples = "  drover vm insert web01 isos/virtio-win.iso\n"
                  "  drover vm insert web01 cd1 isos/virtio-win.iso"},
     {.noun = "vm", .verb = "delete", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_delete_options, .run = cli_vm_delete,
@@ -94,12 +96,12 @@ const struct cli_verb cli_verbs[] = {
                  "It follows the VM when that moves. Output only, into a file:\n\n"
                  "  drover vm console web01 </dev/null >web01.log"},
     {.noun = "vm", .verb = "vnc", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = DRV_TICKET_MAYBE, .run = cli_vm_vnc,
-     .summary = "A VM's screen at a port of this computer, for a VNC viewer",
+     .summary = "A VM's screen at a local port, for a VNC viewer",
      .examples = "  drover -H hv1 vm vnc desk01\n\n"
                  "Prints the port and serves until Ctrl-C. After a move, connect the viewer again."},
 
     {.noun = "vm", .verb = "log", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_log_options, .run = cli_vm_log,
-     .summary = "What a host has written down about a VM, with QEMU's own words",
+     .summary = "What a host noted about a VM, with QEMU's own words",
      .examples = "  drover -H hv1 vm log web01\n"
                  "  drover vm log web01 --lines 500 --follow\n\n"
                  "Starts with their command line, stops, pauses and moves with their reasons. Each host has its own."},
@@ -121,12 +123,12 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "jobs", .options = cli_jobs_options, .run = cli_jobs,
      .summary = "List moves, in progress and past",
      .examples = "  drover jobs\n  drover jobs --active --json"},
-    {.noun = "attach", .args = "MOVE", .min_pos = 1, .max_pos = 1, .run = cli_attach,
+    {.noun = "attach", .args = "MOVE|VM", .min_pos = 1, .max_pos = 1, .run = cli_attach,
      .summary = "Follow a move to its end",
-     .examples = "  drover attach 3f2a81c0"},
-    {.noun = "cancel", .args = "MOVE", .min_pos = 1, .max_pos = 1, .run = cli_cancel,
+     .examples = "  drover attach 3f2a81c0\n  drover attach web01"},
+    {.noun = "cancel", .args = "MOVE|VM", .min_pos = 1, .max_pos = 1, .run = cli_cancel,
      .summary = "Cancel a move: the VM stays where it is",
-     .examples = "  drover cancel 3f2a81c0"},
+     .examples = "  drover cancel 3f2a81c0\n  drover cancel web01"},
     {.noun = "audit", .options = cli_audit_options, .run = cli_audit,
      .summary = "List who asked a host for what, and how it was decided",
      .examples = "  drover -H hv2 audit --refused\n  drover audit --limit 400 --json | jq 'select(.object == \"web01\")'"},
@@ -227,12 +229,14 @@ static void unknown(const char *noun, const char *word)
                 noun ? " " : "");
 }
 
-static void list_verbs_of(const char *noun, FILE *f)
+void cli_list_verbs(const char *noun, FILE *f)
 {
-    for (const struct cli_verb *v = cli_verbs; v->noun; v++)
-        if (!strcmp(v->noun, noun))
-            fprintf(f, "  drover %s %-9s %-11s %s\n", noun, v->verb, v->args ? v->args : "",
-                    v->summary);
+    for (const struct cli_verb *v = cli_verbs; v->noun; v++) {
+        if (noun && strcmp(v->noun, noun) != 0)
+            continue;
+        int n = fprintf(f, "  %s%s%s", v->noun, v->verb ? " " : "", v->verb ? v->verb : "");
+        fprintf(f, "%*s%s\n", VERB_WIDTH - n, "", v->summary);
+    }
 }
 
 const struct cli_verb *cli_find_verb(int argc, char **argv, int *ret_words)
@@ -252,11 +256,11 @@ const struct cli_verb *cli_find_verb(int argc, char **argv, int *ret_words)
     if (!noun_known) {
         unknown(NULL, noun);
     } else if (verb && (!strcmp(verb, "--help") || !strcmp(verb, "-?"))) {
-        list_verbs_of(noun, stdout);
+        cli_list_verbs(noun, stdout);
         *ret_words = -1; // answered
     } else if (!verb || *verb == '-') {
         fprintf(stderr, "drover: %s: which verb?\n", noun);
-        list_verbs_of(noun, stderr);
+        cli_list_verbs(noun, stderr);
     } else {
         unknown(noun, verb);
     }

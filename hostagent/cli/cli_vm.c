@@ -63,7 +63,7 @@ int cli_vm_show(struct cli *c, const struct cli_args *a)
         cli_put_object(c, reply);
         return DRV_EXIT_OK;
     }
-    cli_show_vm(c, reply);
+    cli_show_vm(reply);
     // The VM is shown whatever is the matter with it: its findings do not make showing it a
     // failure.
     if (json_array_size(json_object_get(reply, "findings")))

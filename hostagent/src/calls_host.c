@@ -112,8 +112,8 @@ static int take_change(struct ha *ha, const char *key, const json_t *value, stru
                        struct drv_err *err)
 {
     const char *text = json_string_value(value);
-    if (DRV_COPY(ret->key, key) < 0 || !drv_option_find(ha_setting_options, key))
-        return drv_err(err, DRV_EINVAL, "there is no setting \"%.64s\"", key);
+    if (!drv_option_need(ha_setting_options, "host", key, err) || DRV_COPY(ret->key, key) < 0)
+        return -1;
     if (!text || strlen(text) > 4000)
         return drv_err(err, DRV_EINVAL, "%s: the value must be a text", key);
     if (!strcmp(key, "arbiter") && check_arbiter(ha, text, err) < 0)

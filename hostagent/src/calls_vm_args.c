@@ -38,6 +38,17 @@ static int disk_args(const json_t *j, struct ha_new_disk *d, struct drv_err *err
     return take(d->import, sizeof d->import, import, "import", err);
 }
 
+int ha_name_check(const char *what, const char *name, struct drv_err *err)
+{
+    if (drv_name_valid(name, SS_NAME_MAX - 1))
+        return 0;
+    drv_err(err, DRV_EINVAL, "\"%.64s\" is no name of a %s", name, what);
+    return drv_err_hint(err,
+                        "1 to %d letters, digits, \".\", \"_\" and \"-\", beginning with none "
+                        "of \".\" and \"-\"",
+                        SS_NAME_MAX - 1);
+}
+
 static int nic_args(const json_t *j, struct ha_new_nic *n, struct drv_err *err)
 {
     const char *network, *mac = NULL, *model = NULL;
@@ -96,10 +107,8 @@ int ha_create_args(const json_t *args, struct ha_create_spec *ret, struct drv_er
                 &cpu, "accel", &accel, "machine", &machine, "graphics", &graphics, "notes",
                 &notes) < 0)
         return -1;
-    if (!drv_name_valid(name, SS_NAME_MAX - 1) || !drv_name_valid(store, SS_NAME_MAX - 1))
-        return drv_err(err, DRV_EINVAL,
-                       "names of VMs and stores: letters, digits, \".\", \"_\" "
-                       "and \"-\"");
+    if (ha_name_check("VM", name, err) < 0 || ha_name_check("store", store, err) < 0)
+        return -1;
     if (memory_mib < 16 || memory_mib > MEMORY_MAX_MIB)
         return drv_err(err, DRV_EINVAL, "memory_mib must be 16 to %d", MEMORY_MAX_MIB);
     if (vcpus < 1 || vcpus > VCPUS_MAX)

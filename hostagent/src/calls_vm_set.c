@@ -43,13 +43,8 @@ static json_t *vm_rename(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     DRV_AUTO_JSON json_t *notices = json_array();
     if (ha_args(args, err, "{s:s, s:s}", "vm", &key, "name", &name) < 0)
         return NULL;
-    if (!drv_name_valid(name, SS_NAME_MAX - 1)) {
-        drv_err(err, DRV_EINVAL,
-                "\"%.64s\" is no name of a VM: 1 to %d letters, digits, dots, "
-                "underscores and hyphens, not starting with a dot or hyphen",
-                name, SS_NAME_MAX - 1);
+    if (ha_name_check("VM", name, err) < 0)
         return NULL;
-    }
     struct ha_vm *vm = ha_vm_lock(ctx->ha, key, "being renamed", err);
     return answer(ctx, vm, key, vm ? ha_vm_rename(vm, name, notices, err) : -1, notices, err);
 }

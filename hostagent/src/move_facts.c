@@ -205,6 +205,17 @@ static void arbiter(struct ha *ha, struct mv_facts *f)
 
 // --- the VM at the source ---
 
+// How many look at the VM's screen (QMP query-vnc).
+static unsigned displays(struct ha_vm *vm)
+{
+    struct drv_err ignored = DRV_ERR_INIT;
+    if (strcmp(vm->def.graphics, "vnc") != 0)
+        return 0;
+    DRV_AUTO_JSON json_t *vnc =
+        qmp_call(vm->run.qemu->qmp, "query-vnc", NULL, QMP_TIMEOUT_MS, &ignored);
+    return (unsigned)json_array_size(json_object_get(vnc, "clients"));
+}
+
 static void running_vm(struct ha_vm *vm, const struct mv_plan *plan, struct mv_facts *f)
 {
     struct drv_err err = DRV_ERR_INIT;
@@ -216,6 +227,7 @@ static void running_vm(struct ha_vm *vm, const struct mv_plan *plan, struct mv_f
         return;
     if (qmp_status(vm->run.qemu->qmp, f->vm_state, sizeof f->vm_state, &running, &err) < 0)
         DRV_COPY(f->vm_state, "not answering");
+    f->displays = displays(vm);
     version_text(vm->ha->probe->qemu_version, f->vm_qemu_version, sizeof f->vm_qemu_version);
     drv_err_clear(&err);
     f->record_ours =

@@ -174,10 +174,9 @@ int ha_settings_change(struct ha *ha, const struct db_setting *list, unsigned n,
     struct ha_settings tried;
     int rc = c ? 0 : -1;
     for (unsigned i = 0; rc == 0 && i < n; i++) {
-        if (!drv_option_find(ha_setting_options, list[i].key))
-            rc = drv_err(err, DRV_EINVAL, "there is no setting \"%s\"", list[i].key);
-        else
-            rc = drv_conf_set(c, list[i].key, list[i].value, err);
+        rc = drv_option_need(ha_setting_options, "host", list[i].key, err)
+                 ? drv_conf_set(c, list[i].key, list[i].value, err)
+                 : -1;
     }
     if (rc == 0)
         rc = from_conf(c, &tried, err);

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "drover/storeproc.h"
+#include "drover/text.h"
 
 enum { HOLD_MS = 10000, PROBE_MS = 30000 };
 static const uint64_t LITTLE_SPACE = UINT64_C(2) << 30;
@@ -45,9 +46,9 @@ static void check_space(struct check *c)
         return;
     }
     enum drv_severity sev = s.free_bytes < LITTLE_SPACE ? DRV_SEV_WARNING : DRV_SEV_OK;
-    drv_finding_add_as(c->found, sev, "S03", c->ha->fqdn, "%s has %llu MiB free of %llu", c->name,
-                       (unsigned long long)(s.free_bytes >> 20),
-                       (unsigned long long)(s.total_bytes >> 20));
+    drv_finding_add_as(c->found, sev, "S03", c->ha->fqdn, "%s has %s free of %s", c->name,
+                       drv_fmt_bytes((int64_t)s.free_bytes).s,
+                       drv_fmt_bytes((int64_t)s.total_bytes).s);
 }
 
 // --- a local folder: QEMU's user must reach the images by name ---

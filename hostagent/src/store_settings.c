@@ -66,11 +66,11 @@ int ha_store_settings_change(struct ha *ha, const char *store, const json_t *set
     for (int keep = 0; keep < 2; keep++)
         json_object_foreach((json_t *)(uintptr_t)set, key, value)
         {
-            const struct drv_option *o = drv_option_find(ha_store_options, key);
-            if (!o || !json_is_string(value)) {
-                drv_err(err, DRV_EINVAL, "a store has no setting \"%.64s\"", key);
-                return drv_err_hint(err, "drover help store set");
-            }
+            const struct drv_option *o = drv_option_need(ha_store_options, "store", key, err);
+            if (!o)
+                return -1;
+            if (!json_is_string(value))
+                return drv_err(err, DRV_EINVAL, "%s: the value must be a text", key);
             DRV_AUTO_FREE char *text = drv_option_canonical(o, json_string_value(value), err);
             if (!text || (keep && db_store_setting_set(ha->db, store, key, text, err) < 0))
                 return drv_err_prefix(err, "%s", key);

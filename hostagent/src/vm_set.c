@@ -241,25 +241,10 @@ _Static_assert(DRV_ARRAY_LEN(put_functions) + 1 == DRV_ARRAY_LEN(ha_vm_options),
 
 // --- at once ---
 
-static void hint_names(struct drv_err *err)
-{
-    char names[256] = "";
-    size_t n = 0;
-    for (const struct drv_option *o = ha_vm_options; o->name && n < sizeof names; o++)
-        n += (size_t)snprintf(names + n, sizeof names - n, "%s%s", n ? ", " : "", o->name);
-    drv_err_hint(err, "%s", names);
-}
-
 static const struct drv_option *find(const char *key, struct drv_err *err)
 {
     // What `vm create` calls the same.
-    const struct drv_option *o =
-        drv_option_find(ha_vm_options, !strcmp(key, "vcpus") ? "cpus" : key);
-    if (!o) {
-        drv_err(err, DRV_EINVAL, "there is no setting \"%.64s\" of VMs", key);
-        hint_names(err);
-    }
-    return o;
+    return drv_option_need(ha_vm_options, "VM", !strcmp(key, "vcpus") ? "cpus" : key, err);
 }
 
 static int put(struct ss_vmdef *def, const struct ha_probe *probe, const struct drv_option *o,

@@ -63,10 +63,10 @@ static void vm_state(struct scene *s)
     if (f->host_device[0])
         drv_finding_add(s->out, "G01", f->host, "VM %s uses the host device %s", vm,
                         f->host_device);
-    if (between_hosts(s) && !strcmp(s->plan->def.graphics, "vnc"))
+    if (between_hosts(s) && f->displays)
         drv_finding_add(s->out, "G05", f->host,
-                        "open displays of VM %s are cut: its display will be on %s", vm,
-                        s->plan->to);
+                        "%u open display%s of VM %s will be cut: its display will be on %s",
+                        f->displays, f->displays == 1 ? "" : "s", vm, s->plan->to);
     if (f->vm_state[0] && !f->record_ours)
         drv_finding_add(s->out, "S07", f->host,
                         "the owner record of %s does not name this host: %s", vm, f->record_error);

@@ -32,6 +32,9 @@ struct drv_option {
 };
 
 const struct drv_option *drv_option_find(const struct drv_option *table, const char *name);
+// The same. NULL: DRV_EINVAL, with the names that there are; whose: "host", "VM", …
+const struct drv_option *drv_option_need(const struct drv_option *table, const char *whose,
+                                         const char *name, struct drv_err *err);
 
 // Check a value and write it in its canonical form ("on", "10M", "a, b"); malloc'd.
 // NULL DRV_EINVAL: what is expected.

@@ -76,7 +76,8 @@ struct mv_facts {
     char other_move[DRV_UUID_LEN]; // a move of this VM under way
     char host_device[64];          // a passed-through device, "" = none
     // Source only, not on the wire.
-    bool by_permit; // the user brought a permit: nobody acts as the user at the stores
+    unsigned displays; // that are open: somebody looks at the VM's screen
+    bool by_permit;    // the user brought a permit: nobody acts as the user at the stores
     // The same, asked once both sides' addresses are known.
     char unreachable[256]; // why the destination's migration address does not answer, "" = it does
 };

@@ -450,6 +450,33 @@ static void changes_are_asked_for_exactly(void **state)
     fake_stop(&agent);
 }
 
+static int run_help(void *arg)
+{
+    const char *const *words = arg;
+    execl(DROVER_BIN, "drover", "help", words[0], words[1], (char *)NULL);
+    return 99;
+}
+
+static void help_is_a_verb_too(void **state)
+{
+    (void)state;
+    static const char *const asked[][3] = {
+        {NULL, NULL, "  vm rename"},
+        {"vm", NULL, "  vm rename"},
+        {"vm", "start", "Usage: drover vm start"},
+        {"move", NULL, "Usage: drover move"},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(asked); i++) {
+        struct fake_run r;
+        fake_run(&r, run_help, (void *)(uintptr_t)asked[i], NULL, 0);
+        assert_int_equal(r.status, 0);
+        assert_has(r.out, asked[i][2]);
+        for (const char *line = r.out; line;
+             line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
+            assert_true(strcspn(line, "\n") < 80);
+    }
+}
+
 static void usage_errors_are_2_and_ask_nobody(void **state)
 {
     (void)state;
@@ -502,7 +529,7 @@ static void help_is_no_error(void **state)
     assert_has(r.out, "drover move web01 --to hv2");
     RUN(&r, NULL, "vm", "--help");
     assert_int_equal(r.status, 0);
-    assert_has(r.out, "drover vm start");
+    assert_has(r.out, "  vm start ");
     RUN(&r, NULL, "move", "--help");
     assert_int_equal(r.status, 0);
     assert_true(strstr(r.out, "drover move web01") <
@@ -553,6 +580,8 @@ static void the_beginning_of_an_id_is_enough(void **state)
     assert_has(fake_log(&agent), "move.cancel {\"move\":\"" ID "\"}\n");
     RUN(&r, &agent, "cancel", "3f2"); // two
     assert_int_equal(r.status, DRV_EXIT_USAGE);
+    RUN(&r, &agent, "cancel", "web"); // by the VM
+    assert_int_equal(r.status, 0);
     RUN(&r, &agent, "cancel", "77");
     assert_int_equal(r.status, DRV_EXIT_FAILED);
     RUN(&r, &agent, "jobs");
@@ -616,6 +645,7 @@ int main(void)
         cmocka_unit_test(a_created_vm_is_asked_for_exactly),
         cmocka_unit_test(an_import_says_which_step_it_is_at),
         cmocka_unit_test(changes_are_asked_for_exactly),
+        cmocka_unit_test(help_is_a_verb_too),
         cmocka_unit_test(usage_errors_are_2_and_ask_nobody),
         cmocka_unit_test(help_is_no_error),
         cmocka_unit_test(refusals_keep_the_agents_words),

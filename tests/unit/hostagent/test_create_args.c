@@ -65,8 +65,8 @@ static void wrong_arguments_are_refused_by_name(void **state)
         const char *args, *says;
     } cases[] = {
         {"{'store':'fs','memory_mib':256," DISK "}", "name"},
-        {"{'name':'../web','store':'fs','memory_mib':256," DISK "}", "names"},
-        {"{'name':'web','store':'','memory_mib':256," DISK "}", "names"},
+        {"{'name':'../web','store':'fs','memory_mib':256," DISK "}", "no name"},
+        {"{'name':'web','store':'','memory_mib':256," DISK "}", "no name of a store"},
         {"{'name':'web','store':'fs','memory_mib':15," DISK "}", "memory_mib"},
         {"{'name':'web','store':'fs','memory_mib':16777217," DISK "}", "memory_mib"},
         {"{'name':'web','store':'fs','memory_mib':256.0," DISK "}", "Expected integer"},

@@ -585,8 +585,8 @@ static void a_client_without_an_agent_says_what_to_start(void **state)
     (void)state;
     struct drv_err err = DRV_ERR_INIT;
     assert_null(drv_client_unix("/tmp/drover-no-such-socket", &err));
-    assert_int_equal(err.code, DRV_ENOTFOUND);
-    assert_non_null(strstr(err.hint, "systemctl start droverd"));
+    assert_int_equal(err.code, DRV_EUNREACHABLE);
+    assert_non_null(strstr(err.hint, "systemctl start drover-agent"));
 }
 
 int main(void)

@@ -35,7 +35,7 @@ static void passed_through(struct scene *s)
 }
 static void with_display(struct scene *s)
 {
-    DRV_COPY(s->plan.def.graphics, "vnc");
+    s->src.displays = 1;
 }
 static void record_elsewhere(struct scene *s)
 {
