@@ -96,12 +96,13 @@ void ha_doctor_user_at_stores(struct ha_doctor *d)
                                "%s may write to store %s, with a ticket that this host got",
                                d->user->id.az.name, all.list[i].name);
         } else if (!ha_store_user_unheard(&err)) {
-            if (d->role < AZ_OPERATOR)
-                continue; // whoever only looks need not write
+            if (d->role < AZ_OPERATOR || err.code == DRV_ENOTFOUND)
+                continue; // whoever only looks need not write; a share that is not there: S12
             drv_finding_add(d->out, "A05", d->ha->fqdn, "%s may not write to store %s: %s",
                             d->user->id.az.name, all.list[i].name, err.msg);
-            drv_finding_command(d->out, DRV_AT_DOMAIN, "drover delegation setup --store %s",
-                                all.list[i].url);
+            if (err.code == DRV_EDENIED)
+                drv_finding_command(d->out, DRV_AT_DOMAIN, "drover delegation setup --store %s",
+                                    all.list[i].url);
         } else if (!seen_before(&all, i, &u)) {
             ha_doctor_say_delegation(d, NULL, &err);
         }

@@ -137,6 +137,8 @@ void tui_plan_what(struct tui *t, enum tui_what what);
 void tui_plan_to(struct tui *t, const char *fqdn);
 bool tui_plan_disks_move(const struct tui_plan *p);
 const char *tui_plan_disk_store(const struct tui_plan *p, unsigned disk);
+// Why the disks cannot go to this store of the destination, NULL = they can.
+const char *tui_plan_store_refusal(const struct tui_plan *p, const json_t *store);
 // Where disks can go: the stores of the destination, or of the source in a storage move.
 const struct tui_host *tui_plan_target(const struct tui *t);
 // What is missing on a page; NULL = nothing. *ret_id: the line to go to.

@@ -21,7 +21,7 @@ static void build(struct tui *t, struct tui_doc *d)
     tui_add(d, TUI_PLAIN, 0, " ");
     for (unsigned i = 0; i < tui_keys_count; i++)
         if (tui_keys[i].panels & (1u << below))
-            tui_add(d, TUI_PLAIN, i + 1, "  %-10s  %s", tui_keys[i].key, tui_keys[i].help);
+            tui_add(d, TUI_PLAIN, 0, "  %-10s  %s", tui_keys[i].key, tui_keys[i].help);
     tui_add(d, TUI_PLAIN, 0, " ");
     tui_add_wrapped(d, TUI_DIM, 0,
                     "OK good   !! warning   XX error   .. not yet   |> runs   -- does not. "

@@ -3,8 +3,11 @@
 #include "tui.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
+
+enum { JOBS_MAX = 1000 }; // an agent tells of its last 100
 
 // Both hosts know a move; it is listed once, as its source tells it.
 static bool is_mine(const struct tui_host *h, const json_t *job)
@@ -35,24 +38,38 @@ static void add_job(struct tui_doc *d, const json_t *job)
             drv_json_text(job, "phase"), when, drv_json_text(job, "move"));
 }
 
-static void add_jobs(const struct tui *t, struct tui_doc *d, bool active)
+// In progress first, then the latest.
+static int by_time(const void *a, const void *b)
 {
+    const json_t *const *x = a, *const *y = b;
+    int64_t newer = tui_number(*y, "started") - tui_number(*x, "started");
+    if (tui_move_active(*x) != tui_move_active(*y))
+        return tui_move_active(*x) ? -1 : 1;
+    return (newer > 0) - (newer < 0);
+}
+
+static void add_jobs(const struct tui *t, struct tui_doc *d)
+{
+    const json_t *list[JOBS_MAX] = {NULL};
+    unsigned n = 0;
     for (unsigned i = 0; i < t->n_hosts; i++) {
         size_t k;
         json_t *job;
         json_array_foreach(t->hosts[i].jobs, k, job)
         {
-            if (is_mine(&t->hosts[i], job) && tui_move_active(job) == active)
-                add_job(d, job);
+            if (is_mine(&t->hosts[i], job) && n < JOBS_MAX)
+                list[n++] = job;
         }
     }
+    qsort(list, n, sizeof list[0], by_time);
+    for (unsigned i = 0; i < n; i++)
+        add_job(d, list[i]);
 }
 
 static void build(struct tui *t, struct tui_doc *d)
 {
     snprintf(d->title, sizeof d->title, "drover  Moves");
-    add_jobs(t, d, true);
-    add_jobs(t, d, false);
+    add_jobs(t, d);
     if (!d->n)
         tui_add(d, TUI_DIM, 0, "No moves yet. Esc, then Enter on a VM plans one.");
     snprintf(d->cli, sizeof d->cli, "drover jobs");

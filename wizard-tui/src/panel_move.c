@@ -140,10 +140,11 @@ static void add_stores(struct tui *t, struct tui_doc *d)
     json_array_foreach(h ? h->stores : NULL, i, s)
     {
         char text[256];
-        const char *name = drv_json_text(s, "name"), *error = drv_json_text(s, "error");
+        const char *name = drv_json_text(s, "name");
         snprintf(text, sizeof text, "%-12s %-30s %s free", name, drv_json_text(s, "url"),
                  drv_fmt_bytes(tui_number(s, "free_bytes")).s);
-        radio(d, tui_id("store", name), !strcmp(t->plan.store, name), *error ? error : NULL, text);
+        radio(d, tui_id("store", name), !strcmp(t->plan.store, name),
+              tui_plan_store_refusal(&t->plan, s), text);
     }
 }
 
@@ -183,9 +184,10 @@ static bool choose_where(struct tui *t, uint32_t id)
     {
         if (tui_id("store", drv_json_text(s, "name")) != id)
             continue;
-        if (*drv_json_text(s, "error"))
-            tui_say(t, "This store cannot be used: %s", drv_json_text(s, "error"));
-        else {
+        const char *why = tui_plan_store_refusal(&t->plan, s);
+        if (why) {
+            tui_say(t, "Not to this store: %s.", why);
+        } else {
             DRV_COPY(t->plan.store, drv_json_text(s, "name"));
             tui_plan_changed(&t->plan);
         }

@@ -138,13 +138,22 @@ const struct tui_host *tui_plan_target(const struct tui *t)
     return host_named(t, t->plan.what == TUI_WHAT_STORAGE ? t->plan.source : t->plan.to);
 }
 
-static uint32_t first_store(const struct tui_host *h)
+const char *tui_plan_store_refusal(const struct tui_plan *p, const json_t *store)
+{
+    const char *error = drv_json_text(store, "error"), *name = drv_json_text(store, "name");
+    bool all_there = p->what == TUI_WHAT_STORAGE && p->n_disks > 0;
+    for (unsigned i = 0; i < p->n_disks; i++)
+        all_there &= !strcmp(p->disks[i].from, name);
+    return *error ? error : all_there ? "the disks are there" : NULL;
+}
+
+static uint32_t first_store(const struct tui_plan *p, const struct tui_host *h)
 {
     size_t i;
     json_t *s;
     json_array_foreach(h ? h->stores : NULL, i, s)
     {
-        if (!*drv_json_text(s, "error"))
+        if (!tui_plan_store_refusal(p, s))
             return tui_id("store", drv_json_text(s, "name"));
     }
     return 0;
@@ -161,7 +170,7 @@ const char *tui_plan_missing(const struct tui *t, enum tui_page page, uint32_t *
     if (page == TUI_PAGE_WHERE && p->what != TUI_WHAT_STORAGE && !p->to[0])
         return "Choose the host that the VM shall move to.";
     if (page == TUI_PAGE_WHERE && tui_plan_disks_move(p) && !p->store[0]) {
-        *ret_id = first_store(tui_plan_target(t));
+        *ret_id = first_store(p, tui_plan_target(t));
         return "Choose the store for the disks.";
     }
     if (page == TUI_PAGE_CHECK && !p->checked)

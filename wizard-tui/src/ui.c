@@ -101,6 +101,9 @@ void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows
     tui_panel_def(p->kind)->build(t, d);
     const char *filter = t->prompt.kind == TUI_PROMPT_FILTER ? t->prompt.buf : p->filter;
     tui_doc_filter(d, filter);
+    if (*filter && tui_doc_find(d, 0) < 0)
+        tui_add(d, TUI_DIM, 0, "No line has \"%s\". / and an empty text: all of them again.",
+                filter);
     size_t end = strlen(d->title);
     if (*filter)
         snprintf(d->title + end, sizeof d->title - end, "  [only: %s]", filter);

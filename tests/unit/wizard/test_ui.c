@@ -85,8 +85,42 @@ static void a_filter_keeps_what_matches(void **state)
     assert_false(desk_has(d, "web1"));
     desk_type(d, "/");
     desk_key(d, 21);
+    desk_type(d, "nothing\r");
+    desk_line(d, "No line has \"nothing\".");
+    desk_type(d, "/");
+    desk_key(d, 21);
     desk_type(d, "\r");
     assert_true(desk_has(d, "web1"));
+}
+
+#define JOB(id, from, state, at)                                                                   \
+    "{\"move\":\"" id "\",\"vm\":\"web1\",\"from\":\"" from                                        \
+    "\",\"to\":\"hv3.x\",\"state\":\"" state "\",\"phase\":\"copy\",\"started\":" at "}"
+
+static void moves_are_listed_by_time_whoever_tells_of_them(void **state)
+{
+    struct desk *d = *state;
+    tui_tick(&d->t, 60000);
+    desk_answer(
+        d, "hv1.x", "move.list",
+        "[" JOB("id1", "hv1.x", "done", "5000") "," JOB("id2", "hv1.x", "active", "1000") "]");
+    desk_answer(
+        d, "hv2.x", "move.list",
+        "[" JOB("id3", "hv2.x", "done", "9000") "," JOB("id4", "hv2.x", "failed", "4000") "]");
+    desk_key(d, 'j');
+    desk_show(d);
+    static const char *const order[] = {"id2", "id3", "id1", "id4"};
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(order); i++)
+        assert_non_null(strstr(d->doc.lines[i].text, order[i]));
+}
+
+static void help_scrolls_from_the_first_key(void **state)
+{
+    struct desk *d = *state;
+    desk_key(d, '?');
+    desk_key(d, TUI_K_DOWN);
+    desk_show(d);
+    assert_int_equal(tui_top(&d->t)->top, 1);
 }
 
 static void a_setting_is_asked_for_and_set(void **state)
@@ -240,6 +274,8 @@ int main(void)
         T(the_bar_keeps_help_and_quit_at_80),
         T(the_way_out_is_on_every_bar),
         T(a_filter_keeps_what_matches),
+        T(moves_are_listed_by_time_whoever_tells_of_them),
+        T(help_scrolls_from_the_first_key),
         T(a_filter_acts_while_it_is_typed),
         T(the_console_is_the_vms_under_the_focus),
         T(help_explains_the_line_with_the_focus),
