@@ -106,6 +106,7 @@ void cli_disconnect(struct cli *c);
 
 int cli_parse_size(const char *text, int64_t *ret_bytes, struct drv_err *err);  // 10G, 512M, 4096
 int cli_parse_duration(const char *text, int64_t *ret_ms, struct drv_err *err); // 7d, 12h, 300ms
+int cli_parse_pause(const char *text, int64_t *ret_ms, struct drv_err *err);    // 300, 300ms, 1s
 int cli_parse_count(const char *text, int64_t min, int64_t max, int64_t *ret, struct drv_err *err);
 
 // ---- output (cli_output.c) ----
@@ -184,6 +185,7 @@ int cli_move_storage(struct cli *c, const struct cli_args *a);
 int cli_jobs(struct cli *c, const struct cli_args *a);
 int cli_attach(struct cli *c, const struct cli_args *a);
 int cli_cancel(struct cli *c, const struct cli_args *a);
+int cli_adjust(struct cli *c, const struct cli_args *a);
 int cli_audit(struct cli *c, const struct cli_args *a);
 int cli_delegation_setup(struct cli *c, const struct cli_args *a);
 int cli_delegation_check(struct cli *c, const struct cli_args *a);
@@ -193,7 +195,14 @@ extern const struct argp_option cli_host_list_options[], cli_create_options[], c
     cli_start_options[], cli_stop_options[], cli_delete_options[], cli_check_options[],
     cli_move_options[], cli_storage_options[], cli_jobs_options[], cli_delegation_options[],
     cli_doctor_options[], cli_audit_options[], cli_log_options[], cli_shutdown_options[],
-    cli_health_options[], cli_metrics_options[];
+    cli_health_options[], cli_metrics_options[], cli_adjust_options[];
+
+// The whole id of a move that is named by its beginning (as `jobs` prints it), or by the VM that is
+// being moved. -1: error printed.
+int cli_move_id(struct cli *c, const char *given, char ret[DRV_UUID_LEN]);
+// The command that takes a choice of a progress event; caller frees. NULL: there is none.
+// host: as -H names it, NULL = the local agent.
+char *cli_choice_command(const char *host, const char *move, const json_t *choice);
 
 // "fs.example.lan" of "smb://fs.example.lan/VM"; other text as it is. Caller frees.
 char *cli_server_of(const char *store);

@@ -69,6 +69,9 @@ static const struct cli_about abouts[] = {
      "The VM runs on meanwhile, but for some tens of milliseconds at the end. Disks that are on that store already stay as they are. Ctrl-C detaches; it never cancels."},
     {"jobs", "move.list", .text = NULL},
     {"attach", "move.attach", .text = "The beginning of an id will do, or the name of the VM that is being moved."},
+    {"adjust", "move.set", .text =
+     "`drover attach` and the wizard say when a move does not converge, and offer what makes sense then. The move is given up when nothing is chosen, and the VM runs on where it is.\n\n"
+     "--throttle: QEMU takes time from the guest's processors, in three steps up to that, at the end of every other pass over memory that did not converge; the guest has all of it back when the move ends, however it ends."},
     {"cancel", "move.cancel", .text = "The beginning of the move's id will do, or the name of the VM that is being moved. What was copied is deleted. Possible until the destination takes the VM."},
     {"audit", "audit.list", .text = "The newest come first: who asked for what, over which way, for whom, and how it was decided."},
     {"check-health", "host.health", .text =

@@ -61,9 +61,7 @@ static unsigned find_moves(const json_t *list, bool (*fits)(const json_t *row, c
     return found;
 }
 
-// The whole id of a move that is named by its beginning (as `jobs` prints it), or by the VM that is
-// being moved. -1: error printed.
-static int whole_id(struct cli *c, const char *given, char ret[DRV_UUID_LEN])
+int cli_move_id(struct cli *c, const char *given, char ret[DRV_UUID_LEN])
 {
     struct drv_err err = DRV_ERR_INIT;
     if (drv_uuid_valid(given))
@@ -93,7 +91,7 @@ static int whole_id(struct cli *c, const char *given, char ret[DRV_UUID_LEN])
 int cli_cancel(struct cli *c, const struct cli_args *a)
 {
     char id[DRV_UUID_LEN];
-    if (whole_id(c, a->pos[0], id))
+    if (cli_move_id(c, a->pos[0], id))
         return c->status;
     DRV_AUTO_JSON json_t *reply =
         cli_call(c, "move.cancel", json_pack("{s:s}", "move", id), CLI_CALL_MS);
@@ -328,6 +326,7 @@ json_t *cli_follow(struct cli *c, const char *move)
     struct follow f = {.move = move};
     struct drv_err err = DRV_ERR_INIT;
     progress_init(&f.progress, mode_for(c), stdout, screen_columns());
+    f.progress.host = c->host;
     cli_detach_on_signals(c, move);
     if (f.progress.mode == PROGRESS_SCREEN || f.progress.mode == PROGRESS_LINES)
         printf("Move %s. Ctrl-C detaches; the move goes on.\n", move);
@@ -348,7 +347,7 @@ int cli_attach(struct cli *c, const struct cli_args *a)
     struct drv_err err = DRV_ERR_INIT;
     if (cli_connect(c, &err))
         return cli_error(c, &err);
-    if (whole_id(c, a->pos[0], id))
+    if (cli_move_id(c, a->pos[0], id))
         return c->status;
     DRV_AUTO_JSON json_t *result = cli_follow(c, id);
     if (!result)

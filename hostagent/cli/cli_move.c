@@ -118,10 +118,7 @@ static int number_args(struct cli *c, const struct cli_args *a, json_t *args)
     const char *blackout = cli_opt(a, KEY_BLACKOUT), *keep = cli_opt(a, KEY_KEEP);
     int64_t ms;
     if (blackout) {
-        // MS, and also "300ms" or "1s".
-        bool bare = strspn(blackout, "0123456789") == strlen(blackout);
-        if (bare ? cli_parse_count(blackout, 1, 3600000, &ms, &err)
-                 : cli_parse_duration(blackout, &ms, &err)) {
+        if (cli_parse_pause(blackout, &ms, &err)) {
             cli_usage(c, "--max-blackout: %s", err.msg);
             return -1;
         }

@@ -3,6 +3,8 @@
 // people.
 #include "cli.h"
 
+#include <string.h>
+
 #include "drover/conf.h"
 #include <inttypes.h>
 
@@ -31,6 +33,13 @@ int cli_parse_size(const char *text, int64_t *ret_bytes, struct drv_err *err)
 int cli_parse_duration(const char *text, int64_t *ret_ms, struct drv_err *err)
 {
     return parse(DRV_OPT_DURATION, "time", text, 0, INT64_C(10) * 365 * 86400 * 1000, ret_ms, err);
+}
+
+int cli_parse_pause(const char *text, int64_t *ret_ms, struct drv_err *err)
+{
+    bool bare = text[0] && strspn(text, "0123456789") == strlen(text);
+    return bare ? cli_parse_count(text, 1, 3600000, ret_ms, err)
+                : cli_parse_duration(text, ret_ms, err);
 }
 
 int cli_parse_count(const char *text, int64_t min, int64_t max, int64_t *ret, struct drv_err *err)

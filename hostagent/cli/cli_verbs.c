@@ -126,6 +126,11 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "attach", .args = "MOVE|VM", .min_pos = 1, .max_pos = 1, .run = cli_attach,
      .summary = "Follow a move to its end",
      .examples = "  drover attach 3f2a81c0\n  drover attach web01"},
+    {.noun = "adjust", .args = "MOVE|VM", .min_pos = 1, .max_pos = 1, .options = cli_adjust_options, .run = cli_adjust,
+     .summary = "Change what a move under way may do",
+     .examples = "  drover adjust web01 --max-blackout 4s\n"
+                 "  drover adjust web01 --throttle 80 --wait 10m\n\n"
+                 "For a move that does not converge: its guest writes faster than the link carries."},
     {.noun = "cancel", .args = "MOVE|VM", .min_pos = 1, .max_pos = 1, .run = cli_cancel,
      .summary = "Cancel a move: the VM stays where it is",
      .examples = "  drover cancel 3f2a81c0\n  drover cancel web01"},

@@ -136,6 +136,8 @@ static void add_memory(struct line *l, const json_t *m)
         add(l, ", %s/s", drv_fmt_bytes(number(m, "rate_bps")).s);
     if (number(m, "dirty_rate_bps") > 0)
         add(l, ", guest writes %s/s", drv_fmt_bytes(number(m, "dirty_rate_bps")).s);
+    if (number(m, "throttle_percent") > 0)
+        add(l, ", slowed down by %" PRId64 " %%", number(m, "throttle_percent"));
 }
 
 static void add_pause(struct line *l, const json_t *e, const json_t *m)
@@ -148,6 +150,31 @@ static void add_pause(struct line *l, const json_t *e, const json_t *m)
         add(l, "not yet known");
     if (limit > 0)
         add(l, ", limit %s", drv_fmt_ms((double)limit).s);
+}
+
+// What is to be done about a move that does not converge: what its agent offers, as commands.
+static void put_stuck(struct progress *p, const json_t *event)
+{
+    const json_t *stuck = json_object_get(event, "stuck"), *m = json_object_get(event, "memory");
+    size_t i;
+    json_t *choice;
+    struct line l = {.len = 0};
+    if (!stuck)
+        return;
+    add(&l, "not converging: the guest writes %s/s, the link carries %s/s; given up in %s unless:",
+        drv_fmt_bytes(number(m, "dirty_rate_bps")).s, drv_fmt_bytes(number(m, "rate_bps")).s,
+        drv_fmt_ms((double)(number(stuck, "gives_up_ms") / 1000 * 1000)).s);
+    put_line(p, &l);
+    json_array_foreach(json_object_get(stuck, "choices"), i, choice)
+    {
+        DRV_AUTO_FREE char *command =
+            cli_choice_command(p->host, drv_json_text(event, "move"), choice);
+        struct line c = {.len = 0};
+        if (!command)
+            continue;
+        add(&c, "  %s   %s", command, drv_json_text(choice, "label"));
+        put_line(p, &c);
+    }
 }
 
 // ---- the two forms ----
@@ -199,17 +226,22 @@ static void on_screen(struct progress *p, const json_t *event, bool new_phase, i
     add_head(&l, event);
     put_line(p, &l);
     put_details(p, event, p->columns >= 60);
+    put_stuck(p, event);
 }
 
 static void in_log(struct progress *p, const json_t *event, bool new_phase, int64_t now_ms)
 {
-    if (!new_phase && now_ms < p->line_due_ms)
+    bool stuck = json_object_get(event, "stuck") != NULL, news = stuck && !p->stuck;
+    p->stuck = stuck;
+    if (!new_phase && !news && now_ms < p->line_due_ms)
         return;
     p->line_due_ms = now_ms + PROGRESS_LINE_EVERY_MS;
     struct line l = {.len = 0};
     add_head(&l, event);
     put_line(p, &l);
     put_details(p, event, false);
+    if (news)
+        put_stuck(p, event);
 }
 
 void progress_event(struct progress *p, const json_t *event)

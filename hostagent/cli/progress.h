@@ -23,6 +23,8 @@ struct progress_disk {
 struct progress {
     enum progress_mode mode;
     FILE *out;
+    const char *host; // as it was named to us, for commands; NULL = the local one
+    bool stuck;       // of the last event
     unsigned columns; // width of the screen, set before each event
     char phase[32];   // the last event's
     int64_t phase_began_ms;

@@ -333,10 +333,14 @@ static json_t *move_cancel(struct ha_ctx *ctx, const json_t *args, struct drv_er
 static json_t *move_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     const char *id;
-    json_int_t blackout = 0, bandwidth = 0, wait_s = 0;
-    if (ha_args(args, err, "{s:s, s?I, s?I, s?I}", "move", &id, "max_blackout_ms", &blackout,
-                "bandwidth_bps", &bandwidth, "wait_s", &wait_s) < 0)
+    json_int_t blackout = 0, bandwidth = 0, throttle = 0, wait_s = 0;
+    if (ha_args(args, err, "{s:s, s?I, s?I, s?I, s?I}", "move", &id, "max_blackout_ms", &blackout,
+                "bandwidth_bps", &bandwidth, "throttle_percent", &throttle, "wait_s", &wait_s) < 0)
         return NULL;
+    if (throttle < 0 || throttle > MV_THROTTLE_MAX) {
+        drv_err(err, DRV_EINVAL, "throttle_percent is 1 to %d", MV_THROTTLE_MAX);
+        return NULL;
+    }
     if (wait_s < 0 || wait_s > WAIT_MAX_S) {
         drv_err(err, DRV_EINVAL, "wait_s is 1 to %d", WAIT_MAX_S);
         return NULL;
@@ -350,6 +354,8 @@ static json_t *move_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *
         return NULL;
     if (blackout || bandwidth)
         mv_job_set_limits(m->job, (uint32_t)blackout, (uint64_t)bandwidth);
+    if (throttle)
+        mv_job_throttle(m->job, (unsigned)throttle);
     if (wait_s)
         mv_job_wait(m->job, (uint32_t)wait_s);
     ha_move_put(m);

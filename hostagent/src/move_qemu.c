@@ -204,15 +204,16 @@ static int mirror_limit(void *ctx, const struct mv_disk *d, uint64_t bandwidth_b
 
 // --- source: memory ---
 
-static int migrate_start(void *ctx, const struct mv_endpoints *to, unsigned downtime_limit_ms,
-                         uint64_t bandwidth_bps, struct drv_err *err)
+static int migrate_start(void *ctx, const struct mv_endpoints *to, const struct mv_limits *limits,
+                         struct drv_err *err)
 {
     struct ha_move *m = ctx;
     const char *tls = "";
     if (need_qemu(m, err) < 0 || add_key(m, MEMORY_TLS, m->memory_key, false, &tls, err) < 0)
         return -1;
-    struct qmp_mig_opts opts = {.max_bandwidth_bps = bandwidth_bps,
-                                .downtime_limit_ms = downtime_limit_ms,
+    struct qmp_mig_opts opts = {.max_bandwidth_bps = limits->bandwidth_bps,
+                                .downtime_limit_ms = limits->downtime_limit_ms,
+                                .max_throttle_percent = limits->throttle_percent,
                                 .tls_creds = tls};
     if (qmp_mig_prepare(qmp_of(m), &opts, err) < 0)
         return -1;
@@ -221,13 +222,14 @@ static int migrate_start(void *ctx, const struct mv_endpoints *to, unsigned down
     return qmp_mig_start(qmp_of(m), to->addr, to->memory_port, err);
 }
 
-static int migrate_limits(void *ctx, unsigned downtime_limit_ms, uint64_t bandwidth_bps,
-                          struct drv_err *err)
+static int migrate_limits(void *ctx, const struct mv_limits *limits, struct drv_err *err)
 {
     struct ha_move *m = ctx;
-    if (need_qemu(m, err) < 0 || qmp_mig_set_downtime_limit(qmp_of(m), downtime_limit_ms, err) < 0)
+    if (need_qemu(m, err) < 0 ||
+        qmp_mig_set_downtime_limit(qmp_of(m), limits->downtime_limit_ms, err) < 0 ||
+        qmp_mig_set_throttle(qmp_of(m), limits->throttle_percent, err) < 0)
         return -1;
-    return qmp_mig_set_bandwidth(qmp_of(m), bandwidth_bps, err);
+    return qmp_mig_set_bandwidth(qmp_of(m), limits->bandwidth_bps, err);
 }
 
 static enum mv_mig_state state_of(enum qmp_mig_status s)
@@ -276,6 +278,9 @@ static int migrate_poll(void *ctx, struct mv_migration *io, struct drv_err *err)
     if (i.dirty_pages_per_s >= 0 && i.page_size > 0)
         io->dirty_rate_bps = (uint64_t)(i.dirty_pages_per_s * i.page_size);
     io->expected_downtime_ms = i.expected_downtime_ms;
+    // QEMU's least is as good as nothing.
+    io->throttle_percent =
+        i.throttle_percent > QMP_MIG_LEAST_THROTTLE ? (unsigned)i.throttle_percent : 0;
     DRV_COPY(io->error, i.error);
     return 0;
 }

@@ -11,15 +11,14 @@
 // --- capabilities and parameters ---
 
 static const char *const always_on[] = {"events", "return-path", "pause-before-switchover",
-                                        "late-block-activate"};
+                                        "late-block-activate", "auto-converge"};
 
 static bool cap_wanted(const char *name, const struct qmp_mig_opts *opts)
 {
     for (size_t i = 0; i < DRV_ARRAY_LEN(always_on); i++)
         if (!strcmp(name, always_on[i]))
             return true;
-    return (opts->multifd_channels > 0 && !strcmp(name, "multifd")) ||
-           (opts->auto_converge && !strcmp(name, "auto-converge"));
+    return opts->multifd_channels > 0 && !strcmp(name, "multifd");
 }
 
 // The list to set is the list that QEMU gives: what a later QEMU adds is switched off as well.
@@ -29,7 +28,7 @@ static int set_capabilities(struct qmp *q, const struct qmp_mig_opts *opts, stru
         qmp_call(q, "query-migrate-capabilities", NULL, QMP_TIMEOUT_MS, err);
     if (!known)
         return -1;
-    size_t needed = DRV_ARRAY_LEN(always_on) + (opts->multifd_channels > 0) + opts->auto_converge;
+    size_t needed = DRV_ARRAY_LEN(always_on) + (opts->multifd_channels > 0);
     size_t found = 0;
     json_t *wanted = json_array();
     size_t i;
@@ -52,10 +51,20 @@ static int set_capabilities(struct qmp *q, const struct qmp_mig_opts *opts, stru
                   QMP_TIMEOUT_MS, err);
 }
 
+enum { THROTTLE_STEPS = 3 };
+
+static int most_throttle(unsigned max_percent)
+{
+    return max_percent > QMP_MIG_LEAST_THROTTLE ? (int)max_percent : QMP_MIG_LEAST_THROTTLE;
+}
+
+static int throttle_step(unsigned max_percent)
+{
+    return (most_throttle(max_percent) + THROTTLE_STEPS - 1) / THROTTLE_STEPS;
+}
+
 static int set_parameters(struct qmp *q, const struct qmp_mig_opts *opts, struct drv_err *err)
 {
-    unsigned initial = opts->throttle_initial ? opts->throttle_initial : 20;
-    unsigned increment = opts->throttle_increment ? opts->throttle_increment : 10;
     json_t *args = json_pack(
         "{s:I, s:I, s:s, s:s, s:s, s:i, s:s, s:i, s:i, s:i, s:i, s:b, s:i, s:i, s:i, s:i}",
         "max-bandwidth", (json_int_t)opts->max_bandwidth_bps,  //
@@ -63,10 +72,12 @@ static int set_parameters(struct qmp *q, const struct qmp_mig_opts *opts, struct
         "tls-creds", opts->tls_creds ? opts->tls_creds : "",   //
         "tls-hostname", "", "tls-authz", "",                   //
         "multifd-channels", (int)(opts->multifd_channels ? opts->multifd_channels : 2),
-        "multifd-compression", "none",    //
-        "throttle-trigger-threshold", 50, //
-        "cpu-throttle-initial", (int)initial, "cpu-throttle-increment", (int)increment,
-        "max-cpu-throttle", 99, "cpu-throttle-tailslow", 0, //
+        "multifd-compression", "none",                                       //
+        "throttle-trigger-threshold", 50,                                    //
+        "cpu-throttle-initial", QMP_MIG_LEAST_THROTTLE,                      //
+        "cpu-throttle-increment", throttle_step(opts->max_throttle_percent), //
+        "max-cpu-throttle", most_throttle(opts->max_throttle_percent),       //
+        "cpu-throttle-tailslow", 0,                                          //
         "announce-initial", 50, "announce-max", 550, "announce-rounds", 5, "announce-step", 100);
     return qmp_do(q, "migrate-set-parameters", args, QMP_TIMEOUT_MS, err);
 }
@@ -80,6 +91,14 @@ int qmp_mig_set_bandwidth(struct qmp *q, uint64_t max_bandwidth_bps, struct drv_
 {
     return qmp_do(q, "migrate-set-parameters",
                   json_pack("{s:I}", "max-bandwidth", (json_int_t)max_bandwidth_bps),
+                  QMP_TIMEOUT_MS, err);
+}
+
+int qmp_mig_set_throttle(struct qmp *q, unsigned max_percent, struct drv_err *err)
+{
+    return qmp_do(q, "migrate-set-parameters",
+                  json_pack("{s:i, s:i}", "cpu-throttle-increment", throttle_step(max_percent),
+                            "max-cpu-throttle", most_throttle(max_percent)),
                   QMP_TIMEOUT_MS, err);
 }
 

@@ -14,16 +14,22 @@ struct qmp_mig_opts {
     unsigned downtime_limit_ms; // QEMU stops the guest when it expects to need no more than this
     const char *tls_creds;      // id of a tls-creds object, NULL or "" = in the clear
     unsigned multifd_channels;  // 0 = off
-    bool auto_converge;         // throttle the guest's CPUs when memory does not converge
-    unsigned throttle_initial, throttle_increment; // percent; 0 = QEMU's 20 and 10
+    // The most that may be taken from the guest's processors when memory does not converge;
+    // 0 = nothing. Auto-converge is on in any case, as it cannot be switched on later: kept to
+    // QMP_MIG_LEAST_THROTTLE, it cannot be noticed.
+    unsigned max_throttle_percent;
 };
+enum { QMP_MIG_LEAST_THROTTLE = 1 }; // that QEMU takes
 
 // Set all capabilities that this QEMU knows (on: events, return-path, pause-before-switchover,
-// late-block-activate, and what opts asks for; all others off) and all parameters.
+// late-block-activate, auto-converge, and what opts asks for; all others off) and all parameters.
 // DRV_EPEER: this QEMU lacks one of those.
 int qmp_mig_prepare(struct qmp *q, const struct qmp_mig_opts *opts, struct drv_err *err);
 
-// While a migration runs: change the cap and the limit alone.
+// While a migration runs: change the cap, the limit, the throttle alone. QEMU throttles at the end
+// of every other pass that did not converge, and in three steps as far as it may; it ends with the
+// migration, whatever becomes of that.
+int qmp_mig_set_throttle(struct qmp *q, unsigned max_percent, struct drv_err *err);
 int qmp_mig_set_bandwidth(struct qmp *q, uint64_t max_bandwidth_bps, struct drv_err *err);
 int qmp_mig_set_downtime_limit(struct qmp *q, unsigned ms, struct drv_err *err);
 

@@ -40,6 +40,20 @@ static json_t *more_bandwidth(const struct mv_job *job, char *help, size_t size)
     return json_pack("{s:I}", "bandwidth_bps", (json_int_t)cap_bps * 2);
 }
 
+// More each time that is not enough. What is slow is the guest, and its users notice.
+static json_t *throttle(const struct mv_job *job, char *help, size_t size)
+{
+    static const unsigned steps[] = {50, 80, MV_THROTTLE_MAX};
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(steps); i++) {
+        if (steps[i] <= job->throttle_percent)
+            continue;
+        snprintf(help, size, "QEMU takes up to %u %% of its processors' time until it has moved.",
+                 steps[i]);
+        return json_pack("{s:i}", "throttle_percent", (int)steps[i]);
+    }
+    return NULL;
+}
+
 static json_t *wait_on(const struct mv_job *job, char *help, size_t size)
 {
     (void)job;
@@ -57,6 +71,7 @@ static json_t *cancel(const struct mv_job *job, char *help, size_t size)
 static const struct choice choices[] = {
     {"move.longer_pause", "Longer pause", "move.set", longer_pause},
     {"move.more_bandwidth", "More bandwidth", "move.set", more_bandwidth},
+    {"move.throttle", "Slow the guest", "move.set", throttle},
     {"move.wait", "Wait", "move.set", wait_on},
     {"move.cancel", "Cancel the move", "move.cancel", cancel},
 };

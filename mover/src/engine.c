@@ -99,6 +99,12 @@ void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms, uint64_t ba
     atomic_fetch_add(&job->decisions, 1);
 }
 
+void mv_job_throttle(struct mv_job *job, unsigned percent)
+{
+    atomic_store(&job->throttle_percent, percent);
+    atomic_fetch_add(&job->decisions, 1);
+}
+
 void mv_job_wait(struct mv_job *job, uint32_t wait_s)
 {
     atomic_store(&job->wait_s, wait_s);

@@ -27,7 +27,8 @@ struct mv_job {
     _Atomic uint32_t max_blackout_ms;
     _Atomic uint64_t bandwidth_bps;
     _Atomic uint32_t wait_s;
-    atomic_uint decisions; // how often a person changed one of the three
+    atomic_uint throttle_percent;
+    atomic_uint decisions; // how often a person changed one of the four
     // Job thread only.
     struct mv_endpoints endpoints; // from prepare on
     struct mv_progress progress;

@@ -35,11 +35,12 @@ json_t *mv_progress_to_json(const struct mv_job *job, const struct mv_progress *
                                                "in_sync", p->disks[i].ready));
     const struct mv_migration *m = &p->memory;
     json_t *memory = json_pack(
-        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "pass", (json_int_t)m->passes, "remaining_bytes",
-        (json_int_t)m->remaining_bytes, "total_bytes", (json_int_t)m->total_bytes,
-        "transferred_bytes", (json_int_t)m->transferred_bytes, "rate_bps", (json_int_t)m->rate_bps,
-        "dirty_rate_bps", (json_int_t)m->dirty_rate_bps, "expected_blackout_ms",
-        (json_int_t)m->expected_downtime_ms);
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:i}", "pass", (json_int_t)m->passes,
+        "remaining_bytes", (json_int_t)m->remaining_bytes, "total_bytes",
+        (json_int_t)m->total_bytes, "transferred_bytes", (json_int_t)m->transferred_bytes,
+        "rate_bps", (json_int_t)m->rate_bps, "dirty_rate_bps", (json_int_t)m->dirty_rate_bps,
+        "expected_blackout_ms", (json_int_t)m->expected_downtime_ms, "throttle_percent",
+        (int)m->throttle_percent);
     json_t *stuck = NULL;
     if (p->stuck)
         stuck = json_pack("{s:I, s:o}", "gives_up_ms", (json_int_t)p->gives_up_ms, "choices",

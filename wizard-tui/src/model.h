@@ -176,6 +176,7 @@ struct tui_progress {
     unsigned n_samples;
     int64_t sample_due_ms;
     json_t *capabilities; // of the agent that we follow, NULL = none told
+    unsigned throttle;    // percent of its processors' time that is taken from the guest
     json_t *stuck;        // as the last event had it; NULL = the move gets on
     json_t *result;       // NULL while it goes on
 };

@@ -86,6 +86,9 @@ static void add_memory(struct tui_doc *d, const struct tui_progress *p, unsigned
             p->memory_permille / 10, (long long)p->pass, drv_fmt_bytes(p->remaining).s,
             drv_fmt_bytes(p->total).s);
     add_rates(d, p);
+    if (p->throttle)
+        tui_add(d, TUI_WARN, 0, "  The guest is slowed down: %u %% of its processors' time.",
+                p->throttle);
 }
 
 static void add_pause(struct tui_doc *d, const struct tui_progress *p)

@@ -69,6 +69,7 @@ static void take_memory(struct tui_progress *p, const json_t *m)
     p->transferred = tui_number(m, "transferred_bytes");
     p->rate_bps = tui_number(m, "rate_bps");
     p->dirty_bps = tui_number(m, "dirty_rate_bps");
+    p->throttle = (unsigned)tui_number(m, "throttle_percent");
     p->expected_ms = tui_number(m, "expected_blackout_ms");
     if (p->pass > 0)
         p->memory_permille = permille(p->total - p->remaining, p->total, p->memory_permille);

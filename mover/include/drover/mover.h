@@ -11,6 +11,8 @@
 #include "drover/ports.h"
 #include <stdatomic.h>
 
+enum { MV_THROTTLE_MAX = 99 }; // percent, QEMU's most
+
 enum mv_result { MV_DONE, MV_FAILED, MV_CANCELLED, MV_ATTENTION, MV_RESULT_MAX_ };
 const char *mv_result_name(enum mv_result r); // "done" …
 
@@ -61,6 +63,9 @@ enum mv_result mv_job_recover(struct mv_job *job, bool released, struct drv_err 
 int mv_job_cancel(struct mv_job *job, struct drv_err *err);
 void mv_job_set_limits(struct mv_job *job, uint32_t max_blackout_ms,
                        uint64_t bandwidth_bps); // 0 = keep
+// From any thread: the guest may be slowed down by so many percent until it has moved, 1 to
+// MV_THROTTLE_MAX. QEMU gets there in steps, while memory does not converge.
+void mv_job_throttle(struct mv_job *job, unsigned percent);
 // From any thread: how long a move goes on that does not converge, counted from now or from when it
 // begins not to. 30 s unless somebody says otherwise.
 void mv_job_wait(struct mv_job *job, uint32_t wait_s);

@@ -52,7 +52,15 @@ struct mv_migration {
     uint64_t rate_bps, dirty_rate_bps; // bytes a second
     uint64_t passes;
     int64_t expected_downtime_ms; // -1: not known yet
+    unsigned throttle_percent;    // of the guest's processor time, taken from it now
     char error[256];
+};
+
+// What QEMU keeps to while memory is sent. A person may change all three under way.
+struct mv_limits {
+    unsigned downtime_limit_ms;
+    uint64_t bandwidth_bps;    // 0 = none
+    unsigned throttle_percent; // the most that may be taken from the guest; 0 = nothing
 };
 
 struct mv_mirror {
@@ -88,10 +96,9 @@ struct mv_qemu_ports {
     int (*pivot)(void *job, const struct mv_disk *disk, int timeout_ms, struct drv_err *err);
     // Storage move: does QEMU use the disk's target?
     int (*is_pivoted)(void *job, const struct mv_disk *disk, bool *ret, struct drv_err *err);
-    int (*migrate_start)(void *job, const struct mv_endpoints *to, unsigned downtime_limit_ms,
-                         uint64_t bandwidth_bps, struct drv_err *err);
-    int (*migrate_limits)(void *job, unsigned downtime_limit_ms, uint64_t bandwidth_bps,
-                          struct drv_err *err);
+    int (*migrate_start)(void *job, const struct mv_endpoints *to, const struct mv_limits *limits,
+                         struct drv_err *err);
+    int (*migrate_limits)(void *job, const struct mv_limits *limits, struct drv_err *err);
     int (*migrate_poll)(void *job, struct mv_migration *ret, struct drv_err *err);
     int (*migrate_continue)(void *job, struct drv_err *err);
     // Cancel and wait until the guest runs again, through the gate where QEMU does not resume it by

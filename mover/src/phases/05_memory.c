@@ -5,9 +5,9 @@
 // Convergence: when the remaining memory has not shrunk for three passes, the limit given to QEMU
 // is raised once to what the move allows, if QEMU expects to keep it. Otherwise the move is stuck:
 // progress says so and what can be done (choices.c), and the guest runs on. It goes on as soon as
-// the guest writes less or a person has allowed more; with neither it is given up after a while
-// and says at which rates. The hand-over itself (record, stores, device state) needs its part of
-// the blackout too, so QEMU is given only a share of it.
+// the guest writes less or a person has allowed more, be it that QEMU slows the guest down; with
+// neither it is given up after a while and says at which rates. The hand-over itself (record,
+// stores, device state) needs its part of the blackout too, so QEMU is given only a share of it.
 #include "../mover_int.h"
 
 enum {
@@ -20,13 +20,12 @@ enum {
 struct watch {
     uint32_t first_blackout_ms; // the move's limit at the start
     uint32_t blackout_ms;       // and when the others were set
-    unsigned limit_ms;          // downtime-limit that QEMU has
-    uint64_t bandwidth_bps;
-    uint64_t pass;           // last pass looked at
-    uint64_t smallest_bytes; // least remaining at the end of any pass
-    unsigned stuck;          // passes without a new smallest
-    int64_t since_us;        // stuck for good, or the last decision about it; 0 = is not
-    unsigned decisions;      // that were seen
+    struct mv_limits given;     // what QEMU has
+    uint64_t pass;              // last pass looked at
+    uint64_t smallest_bytes;    // least remaining at the end of any pass
+    unsigned stuck;             // passes without a new smallest
+    int64_t since_us;           // stuck for good, or the last decision about it; 0 = is not
+    unsigned decisions;         // that were seen
     uint64_t last_bytes;
     int64_t last_change_us;
 };
@@ -62,7 +61,8 @@ static unsigned decide(struct mv_job *job, struct watch *w, const struct mv_migr
     bool fits = m->expected_downtime_ms >= 0 && m->expected_downtime_ms <= allowed;
     // What a person allowed is given to QEMU whatever it expects: its guess may be a bad one, and
     // it pauses the guest for no longer.
-    if (w->limit_ms < allowed && (fits || job->max_blackout_ms > w->first_blackout_ms)) {
+    if (w->given.downtime_limit_ms < allowed &&
+        (fits || job->max_blackout_ms > w->first_blackout_ms)) {
         w->stuck = 0;
         return allowed;
     }
@@ -71,14 +71,14 @@ static unsigned decide(struct mv_job *job, struct watch *w, const struct mv_migr
     int64_t left_us = w->since_us + job->wait_s * 1000000LL - mv_now_us(job);
     p->stuck = true;
     p->gives_up_ms = left_us > 0 ? left_us / 1000 : 0;
-    return left_us > 0 ? w->limit_ms : 0;
+    return left_us > 0 ? w->given.downtime_limit_ms : 0;
 }
 
 // Called at each poll of an active migration. -1: give up.
 static int steer(struct mv_job *job, struct watch *w, const struct mv_migration *m,
                  struct drv_err *err)
 {
-    unsigned want_ms = w->limit_ms;
+    unsigned want_ms = w->given.downtime_limit_ms;
     if (w->blackout_ms != job->max_blackout_ms) { // a person changed it
         w->blackout_ms = job->max_blackout_ms;
         if (job->ports->store->patience(job->ctx, (int)w->blackout_ms, err) < 0)
@@ -104,11 +104,13 @@ static int steer(struct mv_job *job, struct watch *w, const struct mv_migration 
         w->since_us = 0;
     else if ((want_ms = decide(job, w, m)) == 0)
         return not_converging(job, m, err);
-    if (want_ms == w->limit_ms && w->bandwidth_bps == job->bandwidth_bps)
+    struct mv_limits want = {want_ms, job->bandwidth_bps, job->throttle_percent};
+    if (want.downtime_limit_ms == w->given.downtime_limit_ms &&
+        want.bandwidth_bps == w->given.bandwidth_bps &&
+        want.throttle_percent == w->given.throttle_percent)
         return 0;
-    w->limit_ms = want_ms;
-    w->bandwidth_bps = job->bandwidth_bps;
-    return job->ports->qemu->migrate_limits(job->ctx, w->limit_ms, w->bandwidth_bps, err);
+    w->given = want;
+    return job->ports->qemu->migrate_limits(job->ctx, &want, err);
 }
 
 static int check_stall(struct watch *w, const struct mv_migration *m, const struct mv_job *job,
@@ -170,13 +172,11 @@ static int src_start(struct mv_job *job, struct drv_err *err)
     // blackout.
     struct watch w = {.first_blackout_ms = job->max_blackout_ms,
                       .blackout_ms = job->max_blackout_ms,
-                      .limit_ms = first_limit_ms(job),
-                      .bandwidth_bps = job->bandwidth_bps,
+                      .given = {first_limit_ms(job), job->bandwidth_bps, job->throttle_percent},
                       .last_change_us = mv_now_us(job)};
     if (job->ports->store->patience(job->ctx, (int)w.blackout_ms, err) < 0)
         return -1;
-    if (job->ports->qemu->migrate_start(job->ctx, &job->endpoints, w.limit_ms, w.bandwidth_bps,
-                                        err) < 0)
+    if (job->ports->qemu->migrate_start(job->ctx, &job->endpoints, &w.given, err) < 0)
         return -1;
     int rc = wait_pause(job, &w, err);
     job->progress.stuck = false;

@@ -65,4 +65,23 @@ AT=hv2
 sees "50x10: told as well" tiny "OK $VM runs on hv2."
 sees "plain: told as well" lines "OK $VM runs on hv2."
 is "and it does" "$(vm_state "$VM" hv2)" running
+lab link hv1 mig off
+
+# Back again, with the guest slowed down instead: from a command line, which says how.
+lab link hv2 mig 60mbit
+drover_as alice hv2 move "$VM" --to hv1 >"$WORK/back" 2>&1 &
+BACK=$!
+need "a command line says what to do" wait_until 60 grep -q "drover -H hv2.* adjust .* --throttle=50   Slow the guest" "$WORK/back"
+keys big Escape
+focus big "$VM"
+keys big Enter
+sees "80x24: offers to slow the guest down" big "[ Slow the guest"
+need "it may be slowed down" drover_as alice hv2 adjust "$VM" --throttle 99 --wait 3m
+sees "80x24: says how far it is" big "The guest is slowed down:" 90
+wait "$BACK"
+is "it ends" $? 0
+AT=hv1
+like "within the limit" "$(tail -n 2 "$WORK/back")" "*It was paused for *predicted*"
+is "and runs" "$(vm_state "$VM" hv1)" running
+sed 's/^/     /' "$WORK/back" | tail -n 2
 test_result

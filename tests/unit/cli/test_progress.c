@@ -126,6 +126,52 @@ static void memory_tells_both_rates_and_the_pause(void **state)
     close_screen(&s);
 }
 
+#define STUCK                                                                                      \
+    "{\"event\":\"move\",\"move\":\"3f2a81c0-1111-4222-8333-444455556666\",\"vm\":\"web\","        \
+    "\"phase\":\"memory\",\"phase_no\":5,\"phases\":9,\"elapsed_ms\":9500,\"memory\":{\"pass\":9," \
+    "\"total_bytes\":1073741824,\"rate_bps\":11534336,\"dirty_rate_bps\":32505856,"                \
+    "\"throttle_percent\":40},\"stuck\":{\"gives_up_ms\":27300,\"choices\":["                      \
+    "{\"label\":\"Longer pause\",\"call\":\"move.set\",\"args\":{\"max_blackout_ms\":4000}},"      \
+    "{\"label\":\"Wait\",\"call\":\"move.set\",\"args\":{\"wait_s\":600}},"                        \
+    "{\"label\":\"Later\",\"call\":\"move.set\",\"args\":{\"post_copy\":1}},"                      \
+    "{\"label\":\"Cancel the move\",\"call\":\"move.cancel\",\"args\":{}}]}}"
+
+static void what_does_not_converge_is_explained_with_commands(void **state)
+{
+    (void)state;
+    static const enum progress_mode modes[] = {PROGRESS_LINES, PROGRESS_SCREEN};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(modes); i++) {
+        struct screen s;
+        open_screen(&s, modes[i], 120);
+        s.p.host = "hv1";
+        show(&s, MEMORY);
+        show(&s, STUCK);
+        assert_has(s.text, "not converging: the guest writes 31 MiB/s, the link carries 11 MiB/s; "
+                           "given up in 27.0 s unless:");
+        assert_has(s.text, "slowed down by 40 %");
+        assert_has(s.text, "  drover -H hv1 adjust 3f2a81c0 --max-blackout=4000   Longer pause");
+        assert_has(s.text, "  drover -H hv1 adjust 3f2a81c0 --wait=600s   Wait");
+        assert_has(s.text, "  drover -H hv1 cancel 3f2a81c0   Cancel the move");
+        assert_lacks(s.text, "Later"); // no command of this version
+        close_screen(&s);
+    }
+}
+
+static void a_log_says_once_that_a_move_does_not_converge(void **state)
+{
+    (void)state;
+    struct screen s;
+    open_screen(&s, PROGRESS_LINES, 80);
+    show(&s, MEMORY);
+    show(&s, STUCK);
+    show(&s, STUCK);
+    assert_null(strstr(strstr(s.text, "not converging") + 1, "not converging"));
+    show(&s, MEMORY);
+    show(&s, STUCK); // anew
+    assert_non_null(strstr(strstr(s.text, "not converging") + 1, "not converging"));
+    close_screen(&s);
+}
+
 static void the_block_is_erased_as_it_was_drawn(void **state)
 {
     (void)state;
@@ -185,6 +231,8 @@ int main(void)
         cmocka_unit_test(a_log_gets_a_line_per_phase_and_every_ten_seconds),
         cmocka_unit_test(a_log_has_no_escape_sequences),
         cmocka_unit_test(memory_tells_both_rates_and_the_pause),
+        cmocka_unit_test(what_does_not_converge_is_explained_with_commands),
+        cmocka_unit_test(a_log_says_once_that_a_move_does_not_converge),
         cmocka_unit_test(the_block_is_erased_as_it_was_drawn),
         cmocka_unit_test(no_line_is_wider_than_the_screen),
         cmocka_unit_test(odd_events_are_shown_as_far_as_they_go),

@@ -589,6 +589,31 @@ static void the_beginning_of_an_id_is_enough(void **state)
     fake_stop(&agent);
 }
 
+static void a_move_is_adjusted_by_its_vm(void **state)
+{
+    (void)state;
+    static const struct fake_answer script[] = {
+        {"move.list", "{\"return\":[{\"move\":\"" ID "\",\"vm\":\"web\"}]}", {NULL}},
+        {"move.set", "{\"return\":{}}", {NULL}},
+        {0}};
+    struct fake_agent agent;
+    struct fake_run r;
+    fake_start(&agent, script);
+    RUN(&r, &agent, "adjust", "web", "--max-blackout=4s", "--bandwidth=10M", "--throttle=80",
+        "--wait=10m");
+    assert_int_equal(r.status, 0);
+    assert_has(fake_log(&agent), "move.set {\"bandwidth_bps\":10485760,\"max_blackout_ms\":4000,"
+                                 "\"move\":\"" ID "\",\"throttle_percent\":80,\"wait_s\":600}");
+    static const char *const wrong[] = {"--throttle=0", "--throttle=100", "--max-blackout=soon"};
+    for (size_t i = 0; i < DRV_ARRAY_LEN(wrong); i++) {
+        RUN(&r, &agent, "adjust", "web", wrong[i]);
+        assert_int_equal(r.status, DRV_EXIT_USAGE);
+    }
+    RUN(&r, &agent, "adjust", "web");
+    assert_int_equal(r.status, DRV_EXIT_USAGE);
+    fake_stop(&agent);
+}
+
 static void settings_go_over_as_given(void **state)
 {
     (void)state;
@@ -650,6 +675,7 @@ int main(void)
         cmocka_unit_test(help_is_no_error),
         cmocka_unit_test(refusals_keep_the_agents_words),
         cmocka_unit_test(the_beginning_of_an_id_is_enough),
+        cmocka_unit_test(a_move_is_adjusted_by_its_vm),
         cmocka_unit_test(settings_go_over_as_given),
         cmocka_unit_test(delete_needs_a_yes),
     };

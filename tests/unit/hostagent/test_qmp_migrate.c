@@ -83,8 +83,8 @@ static int teardown(void **state)
 #define CAP(name, state) "{\"capability\": \"" name "\", \"state\": " state "}"
 #define NEEDED                                                                                     \
     CAP("events", "false")                                                                         \
-    ", " CAP("return-path", "false") ", " CAP("pause-before-switchover",                           \
-                                              "false") ", " CAP("late-block-activate", "false")
+    ", " CAP("return-path", "false") ", " CAP("pause-before-switchover", "false") ", " CAP(        \
+        "late-block-activate", "false") ", " CAP("auto-converge", "false")
 
 static bool cap_set_to(const json_t *args, const char *name, bool on)
 {
@@ -107,11 +107,12 @@ static void every_capability_is_set_explicitly(void **state)
                                      "multifd", "true") ", " CAP("new-in-9", "true") "]"}};
     x->want_args = "migrate-set-capabilities";
     assert_int_equal(qmp_mig_prepare(x->q, &opts, NULL), 0);
-    assert_int_equal(json_array_size(json_object_get(x->args, "capabilities")), 6);
+    assert_int_equal(json_array_size(json_object_get(x->args, "capabilities")), 7);
     assert_true(cap_set_to(x->args, "return-path", true));
     assert_true(cap_set_to(x->args, "events", true));
     assert_true(cap_set_to(x->args, "pause-before-switchover", true));
     assert_true(cap_set_to(x->args, "late-block-activate", true));
+    assert_true(cap_set_to(x->args, "auto-converge", true));
     assert_true(cap_set_to(x->args, "multifd", false));
     assert_true(cap_set_to(x->args, "new-in-9", false));
 }
@@ -127,8 +128,19 @@ static void parameters_of_an_earlier_move_are_reset(void **state)
     assert_int_equal(json_integer_value(json_object_get(x->args, "downtime-limit")), 250);
     assert_string_equal(json_string_value(json_object_get(x->args, "tls-creds")), "");
     assert_string_equal(json_string_value(json_object_get(x->args, "multifd-compression")), "none");
-    assert_non_null(json_object_get(x->args, "cpu-throttle-initial"));
+    // As good as no throttle.
+    assert_int_equal(json_integer_value(json_object_get(x->args, "cpu-throttle-initial")), 1);
+    assert_int_equal(json_integer_value(json_object_get(x->args, "max-cpu-throttle")), 1);
     assert_non_null(json_object_get(x->args, "max-bandwidth"));
+}
+
+static void a_throttle_is_reached_in_three_steps(void **state)
+{
+    struct fixture *x = *state;
+    x->want_args = "migrate-set-parameters";
+    assert_int_equal(qmp_mig_set_throttle(x->q, 80, NULL), 0);
+    assert_int_equal(json_integer_value(json_object_get(x->args, "cpu-throttle-increment")), 27);
+    assert_int_equal(json_integer_value(json_object_get(x->args, "max-cpu-throttle")), 80);
 }
 
 static void too_old_a_qemu_is_refused(void **state)
@@ -333,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CONNECTED(every_capability_is_set_explicitly),
         CONNECTED(parameters_of_an_earlier_move_are_reset),
+        CONNECTED(a_throttle_is_reached_in_three_steps),
         CONNECTED(too_old_a_qemu_is_refused),
         CONNECTED(numbers_that_qemu_does_not_give_yet_are_unknown),
         CONNECTED(wait_ends_with_the_reason_when_the_migration_fails),

@@ -91,8 +91,8 @@ struct fake {
     unsigned cancel_at; // cancel before this call
     int cancel_rc;
     unsigned limits_set;
-    unsigned last_downtime_ms;
-    uint64_t last_bandwidth_bps, mirror_bps;
+    struct mv_limits last; // that QEMU was given
+    uint64_t mirror_bps;
     char bad[512]; // the first violation
     int64_t now_us;
     unsigned pauses;

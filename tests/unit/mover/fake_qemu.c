@@ -71,8 +71,8 @@ static int mirror_limit(void *ctx, const struct mv_disk *d, uint64_t bandwidth_b
 
 // --- QEMU: memory ---
 
-static int migrate_start(void *ctx, const struct mv_endpoints *to, unsigned downtime_limit_ms,
-                         uint64_t bandwidth_bps, struct drv_err *err)
+static int migrate_start(void *ctx, const struct mv_endpoints *to, const struct mv_limits *limits,
+                         struct drv_err *err)
 {
     struct fake_side *s = ctx;
     ACT(s, "migrate_start", {
@@ -82,19 +82,16 @@ static int migrate_start(void *ctx, const struct mv_endpoints *to, unsigned down
             fake_bad(s->f, "memory begins with a patience of %d ms", s->f->patience_ms);
         s->f->mig = MV_MIG_ACTIVE;
         s->f->polls = 0;
-        s->f->last_downtime_ms = downtime_limit_ms;
-        s->f->last_bandwidth_bps = bandwidth_bps;
+        s->f->last = *limits;
     });
 }
 
-static int migrate_limits(void *ctx, unsigned downtime_limit_ms, uint64_t bandwidth_bps,
-                          struct drv_err *err)
+static int migrate_limits(void *ctx, const struct mv_limits *limits, struct drv_err *err)
 {
     struct fake_side *s = ctx;
     ACT(s, "migrate_limits", {
         s->f->limits_set++;
-        s->f->last_downtime_ms = downtime_limit_ms;
-        s->f->last_bandwidth_bps = bandwidth_bps;
+        s->f->last = *limits;
     });
 }
 

@@ -36,7 +36,7 @@ static void scripted(struct fake *f, struct mv_migration *io)
     io->expected_downtime_ms = script.expected_ms;
     if (!frozen)
         io->transferred_bytes += MIB;
-    if ((script.pause_at_ms && f->last_downtime_ms >= script.pause_at_ms) ||
+    if ((script.pause_at_ms && f->last.downtime_limit_ms >= script.pause_at_ms) ||
         (script.pause_at_poll && f->polls >= script.pause_at_poll))
         f->mig = MV_MIG_PRE_SWITCHOVER;
     if (f->polls > 2000)
@@ -72,7 +72,7 @@ static void three_stuck_passes_raise_the_limit_once_to_half_the_blackout(void **
     script.pause_at_ms = 500;
     run(f, MV_DONE);
     assert_int_equal(f->limits_set, 1);
-    assert_int_equal(f->last_downtime_ms, 500);
+    assert_int_equal(f->last.downtime_limit_ms, 500);
     fake_free(f);
 }
 
@@ -83,7 +83,7 @@ static void two_stuck_passes_change_nothing(void **state)
     script.pause_at_poll = 8;
     run(f, MV_DONE);
     assert_int_equal(f->limits_set, 0);
-    assert_int_equal(f->last_downtime_ms, 300);
+    assert_int_equal(f->last.downtime_limit_ms, 300);
     fake_free(f);
 }
 
@@ -143,7 +143,7 @@ static void a_short_blackout_limit_is_halved_from_the_start(void **state)
     f->plan.max_blackout_ms = 100; // what the fake expects as patience
     script.pause_at_poll = 3;
     run(f, MV_DONE);
-    assert_int_equal(f->last_downtime_ms, 50);
+    assert_int_equal(f->last.downtime_limit_ms, 50);
     fake_free(f);
 }
 
@@ -176,8 +176,8 @@ static void limits_changed_under_way_reach_qemu_and_the_stores(void **state)
     script.pause_at_poll = 7;
     run(f, MV_DONE);
     assert_int_equal(f->limits_set, 1);
-    assert_int_equal(f->last_downtime_ms, 100); // half of the new limit, less than before
-    assert_int_equal(f->last_bandwidth_bps, 77);
+    assert_int_equal(f->last.downtime_limit_ms, 100); // half of the new limit, less than before
+    assert_int_equal(f->last.bandwidth_bps, 77);
     assert_int_equal(f->patience_ms, 200);
     fake_free(f);
 }
@@ -269,6 +269,28 @@ static void waiting_counts_from_the_decision(void **state)
     fake_free(f);
 }
 
+static void slow_down_what_is_offered(struct fake *f, const char *name)
+{
+    if (strcmp(name, "src.migrate_poll") != 0 || f->polls % 20 != 0)
+        return;
+    DRV_AUTO_JSON json_t *e = event(f), *c = choice(e, "move.throttle");
+    if (c)
+        mv_job_throttle(f->side[SRC].job, (unsigned)json_integer_value(json_object_get(
+                                              json_object_get(c, "args"), "throttle_percent")));
+    assert_int_equal(c == NULL, f->last.throttle_percent == MV_THROTTLE_MAX);
+}
+
+static void a_guest_is_slowed_down_more_each_time_that_is_chosen(void **state)
+{
+    (void)state;
+    struct fake *f = scene("256 50", 900);
+    f->on_call = slow_down_what_is_offered;
+    script.pause_at_poll = 100;
+    run(f, MV_DONE);
+    assert_int_equal(f->last.throttle_percent, MV_THROTTLE_MAX);
+    fake_free(f);
+}
+
 static void what_cannot_be_done_is_not_offered(void **state)
 {
     (void)state;
@@ -284,7 +306,7 @@ static void what_cannot_be_done_is_not_offered(void **state)
                          *faster2 = choice(e2, "move.more_bandwidth"), *names = mv_capabilities();
     assert_null(longer); // it is the longest there is
     assert_non_null(faster2);
-    assert_int_equal(json_array_size(names), 4);
+    assert_int_equal(json_array_size(names), 5);
     fake_free(f);
 }
 
@@ -421,14 +443,14 @@ static void the_cap_is_shared_by_the_disks_and_can_change(void **state)
     mv_job_set_limits(f->side[SRC].job, 0, 1000);
     run(f, MV_DONE);
     assert_int_equal(f->mirror_bps, 500);
-    assert_int_equal(f->last_bandwidth_bps, 1000);
+    assert_int_equal(f->last.bandwidth_bps, 1000);
     fake_free(f);
 
     f = fake_new(true);
     f->on_call = change_bandwidth;
     run(f, MV_DONE);
     assert_int_equal(f->mirror_bps, 1500);
-    assert_int_equal(f->last_bandwidth_bps, 3000);
+    assert_int_equal(f->last.bandwidth_bps, 3000);
     fake_free(f);
 }
 
@@ -448,6 +470,7 @@ int main(void)
         cmocka_unit_test(the_longer_pause_that_is_offered_when_stuck_lets_it_end),
         cmocka_unit_test(a_guest_that_writes_less_ends_the_state),
         cmocka_unit_test(waiting_counts_from_the_decision),
+        cmocka_unit_test(a_guest_is_slowed_down_more_each_time_that_is_chosen),
         cmocka_unit_test(what_cannot_be_done_is_not_offered),
         cmocka_unit_test(a_cancel_ends_copy_and_memory_at_the_next_poll),
         cmocka_unit_test(a_migration_that_ends_by_itself_is_undone),
