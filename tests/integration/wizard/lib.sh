@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 # The wizard in a terminal that a script holds: tmux on a socket of its own. Sourced after ../lib.sh.
 
-TERMINAL= # socket, see wizard_begin
+TERMINAL=              # socket, see wizard_begin
+WIZARD=drover-wizard   # the program, with its path if it is not that of the build
 
 # wizard_begin: after test_begin.
 wizard_begin() {
@@ -20,13 +21,15 @@ wizard_open() {
     terminal new-session -d -s "$pane" -x "${size%x*}" -y "${size#*x}" \
         env LC_ALL=C.UTF-8 DROVER_BUILD="$DROVER_BUILD" DROVER_LAB_DIR="$LAB" DROVER_LAB_PREFIX="$NS_PREFIX" \
         bash -c "before=\$(stty -g); '$LAB_CHECKOUT/tests/lab/lab' exec admin --user '$user' -- env HOME='$WORK/home' $env \
-            drover-wizard -H hv1.$DOMAIN $*; echo \"status \$?\"
+            $WIZARD -H hv1.$DOMAIN $*; echo \"status \$?\"
             [[ \$(stty -g) == \"\$before\" ]] && echo the terminal is as before; sleep 600"
 }
 
 wizard_close() { terminal kill-session -t "$1"; }
 
 wizard_cleanup() { terminal kill-server 2>/dev/null; }
+
+resize() { terminal resize-window -t "$1" -x "${2%x*}" -y "${2#*x}"; } # PANE COLUMNSxROWS
 
 keys() { # PANE KEY...: each is acted on before the next
     local pane=$1 key

@@ -34,8 +34,6 @@ watch() {
     sees "$1: found it" "$1" ">> copy" 30
 }
 
-resize() { terminal resize-window -t "$1" -x "${2%x*}" -y "${2#*x}"; } # PANE COLUMNSxROWS
-
 pid_of() { # PANE
     ps -t "$(terminal display-message -p -t "$1" '#{pane_tty}')" -o pid=,args= |
         awk '$2 ~ /drover-wizard$/ {print $1}' | tail -n 1
