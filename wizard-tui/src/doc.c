@@ -66,26 +66,49 @@ void tui_side_add(struct tui_doc *d, enum tui_style style, const char *fmt, ...)
     d->side[d->n_side++].style = style;
 }
 
-void tui_add_wrapped(struct tui_doc *d, enum tui_style style, unsigned indent, const char *fmt, ...)
+// How much of the text goes on a line: all of it, else up to a blank, if there is one.
+static unsigned line_of(const char *text, unsigned width)
+{
+    unsigned take = tui_fit(text, width), cut = take;
+    if (text[take])
+        while (cut > 0 && text[cut] != ' ')
+            cut--;
+    return cut ? cut : take ? take : 1;
+}
+
+// The first line has the id, and `first` blanks instead of `indent`.
+__attribute__((format(printf, 6, 0))) static void add_broken(struct tui_doc *d,
+                                                             enum tui_style style, uint32_t id,
+                                                             unsigned first, unsigned indent,
+                                                             const char *fmt, va_list ap)
 {
     char text[2048];
-    va_list ap;
-    va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
     tui_clean(text, d->ascii);
-    unsigned width = d->columns > indent + 20 ? d->columns - indent - 1 : 20;
     for (const char *p = text; *p;) {
-        unsigned take = tui_fit(p, width), cut = take;
-        if (p[take]) // not the rest: back to a blank, if there is one
-            while (cut > 0 && p[cut] != ' ')
-                cut--;
-        if (cut == 0)
-            cut = take ? take : 1;
-        tui_add(d, style, 0, "%*s%.*s", (int)indent, "", (int)cut, p);
+        unsigned blanks = p == text ? first : indent;
+        unsigned cut = line_of(p, d->columns > blanks + 20 ? d->columns - blanks - 1 : 20);
+        tui_add(d, style, p == text ? id : 0, "%*s%.*s", (int)blanks, "", (int)cut, p);
         p += cut;
         p += strspn(p, " ");
     }
+}
+
+void tui_add_wrapped(struct tui_doc *d, enum tui_style style, unsigned indent, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add_broken(d, style, 0, indent, indent, fmt, ap);
+    va_end(ap);
+}
+
+void tui_add_item(struct tui_doc *d, enum tui_style style, uint32_t id, unsigned indent,
+                  const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    add_broken(d, style, id, 0, indent, fmt, ap);
+    va_end(ap);
 }
 
 void tui_doc_filter(struct tui_doc *d, const char *filter)

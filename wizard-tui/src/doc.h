@@ -55,6 +55,9 @@ void tui_side_add(struct tui_doc *d, enum tui_style style, const char *fmt, ...)
 // Append text broken between words to the width, each line after `indent` blanks.
 void tui_add_wrapped(struct tui_doc *d, enum tui_style style, unsigned indent, const char *fmt, ...)
     __attribute__((format(printf, 4, 5)));
+// The same with an id: the focus stands on the first line, the further ones are indented.
+void tui_add_item(struct tui_doc *d, enum tui_style style, uint32_t id, unsigned indent,
+                  const char *fmt, ...) __attribute__((format(printf, 5, 6)));
 // Drop the lines with an id that do not contain the text, without regard to case ("" = keep all).
 void tui_doc_filter(struct tui_doc *d, const char *filter);
 // Index of the line with this id, else of the first that can be focused; -1 = there is none.

@@ -21,8 +21,8 @@ static void add_finding(struct tui_doc *d, const struct drv_finding *f)
     const struct drv_finding_def *def = drv_finding_def(f->id);
     enum tui_style style = style_of(f->severity);
     bool wrong = f->severity == DRV_SEV_ERROR || f->severity == DRV_SEV_WARNING;
-    tui_add(d, style, tui_id("finding", f->text), "%s %s %s  (%s)", tui_mark(style), f->id,
-            wrong && def ? def->title : f->text, tui_short(f->host).s);
+    tui_add_item(d, style, tui_id("finding", f->text), 7, "%s %s %s  (%s)", tui_mark(style), f->id,
+                 wrong && def ? def->title : f->text, tui_short(f->host).s);
     if (!wrong)
         return;
     if (def)
@@ -31,11 +31,11 @@ static void add_finding(struct tui_doc *d, const struct drv_finding *f)
         tui_add_wrapped(d, TUI_PLAIN, 7, "Fix: %s", f->fix);
     if (f->command[0]) {
         bool domain = !strcmp(f->at, DRV_AT_DOMAIN), user = !strcmp(f->at, DRV_AT_USER);
-        tui_add(d, TUI_DIM, 0, "       %s says, to be run %s%s:", tui_short(f->host).s,
-                domain ? "by a domain admin"
-                : user ? "by you, here"
-                       : "as root on ",
-                domain || user ? "" : tui_short(f->at).s);
+        tui_add_wrapped(d, TUI_DIM, 7, "%s says, to be run %s%s:", tui_short(f->host).s,
+                        domain ? "by a domain admin"
+                        : user ? "by you, here"
+                               : "as root on ",
+                        domain || user ? "" : tui_short(f->at).s);
         tui_add_wrapped(d, TUI_HEAD, 9, "%s", f->command);
     }
 }
@@ -52,9 +52,10 @@ void tui_add_findings(struct tui_doc *d, const struct drv_findings *f)
                 add_finding(d, &f->list[i]);
             }
     if (errors || warnings)
-        tui_add(d, errors ? TUI_BAD : TUI_WARN, 0, "%u error%s, %u warning%s.%s", errors,
-                errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
-                errors ? " Errors block a move; warnings do not." : " Warnings do not block.");
+        tui_add_wrapped(d, errors ? TUI_BAD : TUI_WARN, 0, "%u error%s, %u warning%s.%s", errors,
+                        errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
+                        errors ? " Errors block a move; warnings do not."
+                               : " Warnings do not block.");
     else
         tui_add(d, TUI_GOOD, 0, "OK Nothing stands in the way.");
 }

@@ -179,6 +179,7 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
 
 int tui_plain_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv_err *err)
 {
+    memset(&pl, 0, sizeof pl);
     pl.loop = loop;
     pl.tui = t;
     pl.ascii = ascii;

@@ -93,7 +93,8 @@ struct tui_prompt {
 struct tui_panel { // an open one
     enum tui_panel_kind kind;
     uint32_t focus;
-    unsigned top; // first line shown
+    unsigned top;    // first line shown
+    uint32_t adrift; // the focus, when text without anything to focus was scrolled over it; else 0
     char filter[64];
 };
 

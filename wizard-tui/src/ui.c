@@ -91,6 +91,11 @@ void tui_ask_for(struct tui *t, enum tui_prompt_kind kind, const char *initial, 
     DRV_COPY(t->prompt.buf, initial);
 }
 
+static unsigned last_top(const struct tui_doc *d)
+{
+    return d->n > d->rows ? d->n - d->rows : 0;
+}
+
 void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows, bool ascii)
 {
     struct tui_panel *p = tui_top(t);
@@ -109,12 +114,12 @@ void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows
         snprintf(d->title + end, sizeof d->title - end, "  [only: %s]", filter);
     int at = tui_doc_find(d, p->focus);
     p->focus = at >= 0 ? d->lines[at].id : 0;
-    if (at >= 0 && (unsigned)at < p->top)
+    bool follow = at >= 0 && p->focus != p->adrift;
+    if (follow && (unsigned)at < p->top)
         p->top = (unsigned)at;
-    if (at >= 0 && rows && (unsigned)at >= p->top + rows)
+    if (follow && rows && (unsigned)at >= p->top + rows)
         p->top = (unsigned)at - rows + 1;
-    unsigned last = d->n > rows ? d->n - rows : 0;
-    p->top = p->top < last ? p->top : last;
+    p->top = p->top < last_top(d) ? p->top : last_top(d);
     tui_clean(d->title, ascii);
     tui_clean(d->right, ascii);
     tui_clean(d->cli, ascii);
@@ -210,20 +215,58 @@ static void type_at_prompt(struct tui *t, int code)
 
 // ---- commands ----
 
-static void move_focus(struct tui *t, const struct tui_doc *d, int step)
+static bool on_screen(const struct tui_panel *p, const struct tui_doc *d, int line)
+{
+    return line >= 0 &&
+           (!d->rows || ((unsigned)line >= p->top && (unsigned)line < p->top + d->rows));
+}
+
+// The next line that can be focused after (before) this one; -1 = there is none.
+static int next_item(const struct tui_doc *d, int line, int step)
+{
+    do
+        line += step;
+    while (line >= 0 && line < (int)d->n && !d->lines[line].id);
+    return line < (int)d->n ? line : -1;
+}
+
+// So many lines down, less than none: up. The focus comes along, unless there is only text.
+static void scroll(struct tui *t, const struct tui_doc *d, int lines)
 {
     struct tui_panel *p = tui_top(t);
-    int at = tui_doc_find(d, p->focus), n = (int)d->n;
-    for (int i = at + (step > 0 ? 1 : -1); at >= 0 && i >= 0 && i<n; i += step> 0 ? 1 : -1)
-        if (d->lines[i].id) {
-            p->focus = d->lines[i].id;
-            if (abs(i - at) >= abs(step))
-                return;
-        }
-    // Nothing to focus on further on: scroll, so that every line can be read.
-    int top = (int)p->top + step;
-    if (at < 0 || step > 1 || step < -1)
-        p->top = top < 0 ? 0 : (unsigned)top;
+    int top = (int)p->top + lines, at = tui_doc_find(d, p->focus), step = lines > 0 ? 1 : -1;
+    p->top = top < 0 ? 0 : (unsigned)top < last_top(d) ? (unsigned)top : last_top(d);
+    if (at < 0 || on_screen(p, d, at))
+        return;
+    int edge = lines > 0 ? (int)p->top - 1 : (int)(p->top + d->rows),
+        item = next_item(d, edge, step);
+    if (on_screen(p, d, item))
+        p->focus = d->lines[item].id;
+    else
+        p->adrift = p->focus;
+}
+
+// To the next item; over text that takes more than a screen, line by line.
+static void step_focus(struct tui *t, const struct tui_doc *d, int step)
+{
+    struct tui_panel *p = tui_top(t);
+    int item = next_item(d, tui_doc_find(d, p->focus), step);
+    bool near = item >= 0 && (on_screen(p, d, item) || on_screen(p, d, item - step));
+    if (near)
+        p->focus = d->lines[item].id;
+    else
+        scroll(t, d, step);
+}
+
+// A screen on; at the end of the text to the last item.
+static void turn_page(struct tui *t, const struct tui_doc *d, int lines)
+{
+    struct tui_panel *p = tui_top(t);
+    unsigned before = p->top;
+    scroll(t, d, lines);
+    int item = next_item(d, lines > 0 ? (int)d->n : -1, lines > 0 ? -1 : 1);
+    if (p->top == before && on_screen(p, d, item))
+        p->focus = d->lines[item].id;
 }
 
 static void quit(struct tui *t)
@@ -243,22 +286,24 @@ static void do_common(struct tui *t, const struct tui_doc *d, enum tui_cmd cmd)
     int page = (int)(d->rows > 2 ? d->rows - 2 : 1);
     switch ((int)cmd) {
     case TUI_UP_CMD:
-        move_focus(t, d, -1);
+        step_focus(t, d, -1);
         break;
     case TUI_DOWN_CMD:
-        move_focus(t, d, 1);
+        step_focus(t, d, 1);
         break;
     case TUI_PAGE_UP:
-        move_focus(t, d, -page);
+        turn_page(t, d, -page);
         break;
     case TUI_PAGE_DOWN:
-        move_focus(t, d, page);
+        turn_page(t, d, page);
         break;
     case TUI_FIRST:
-        move_focus(t, d, -TUI_LINES_MAX);
+        scroll(t, d, -TUI_LINES_MAX);
+        turn_page(t, d, -TUI_LINES_MAX);
         break;
     case TUI_LAST:
-        move_focus(t, d, TUI_LINES_MAX);
+        scroll(t, d, TUI_LINES_MAX);
+        turn_page(t, d, TUI_LINES_MAX);
         break;
     case TUI_BACK:
         tui_close(t);
