@@ -153,6 +153,21 @@ void tui_progress_eta(const struct tui_progress *p, char *ret, size_t size)
         snprintf(ret, size, "measuring");
 }
 
+// What the hosts said about this move before it ended.
+static void end_in_lists(struct tui *t, const json_t *result)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        size_t k;
+        json_t *row;
+        json_array_foreach(t->hosts[i].jobs, k, row)
+        {
+            if (!strcmp(drv_json_text(row, "move"), t->progress.move))
+                json_object_set(row, "state", json_object_get(result, "state"));
+        }
+        t->hosts[i].due_ms = 0; // they have changed
+    }
+}
+
 void tui_followed(struct tui *t, const json_t *message, const struct drv_err *err)
 {
     struct tui_progress *p = &t->progress;
@@ -177,8 +192,7 @@ void tui_followed(struct tui *t, const json_t *message, const struct drv_err *er
     DRV_COPY(p->vm, drv_json_text(message, "vm"));
     DRV_COPY(p->from, drv_json_text(message, "from"));
     DRV_COPY(p->to, drv_json_text(message, "to"));
-    for (unsigned i = 0; i < t->n_hosts; i++)
-        t->hosts[i].due_ms = 0; // they have changed
+    end_in_lists(t, message);
     if (tui_top(t)->kind == TUI_PROGRESS)
         tui_top(t)->kind = TUI_RESULT;
     else

@@ -229,6 +229,25 @@ static void a_move_under_way_is_found_at_its_vm(void **state)
     assert_string_equal(d->followed, "hv1.x " MOVE);
 }
 
+static void a_move_that_has_ended_is_under_way_nowhere(void **state)
+{
+    struct desk *d = *state;
+    tui_tick(&d->t, 60000);
+    desk_answer(d, "hv1.x", "move.list",
+                "[{\"move\":\"" MOVE "\",\"vm\":\"web1\",\"from\":\"hv1.x\",\"to\":\"hv2.x\","
+                "\"state\":\"active\",\"phase\":\"copy\"}]");
+    desk_focus(d, "moving to hv2");
+    desk_key(d, '\r');
+    assert_int_equal(tui_top(&d->t)->kind, TUI_PROGRESS);
+    end(d, "failed");
+    desk_key(d, '\r');
+    assert_int_equal(tui_top(&d->t)->kind, TUI_HOSTS);
+    assert_false(desk_has(d, "moving to"));
+    desk_focus(d, "web1");
+    desk_key(d, '\r'); // the hosts have not been asked again
+    assert_int_equal(tui_top(&d->t)->kind, TUI_MOVE);
+}
+
 static void the_result_leads_back_to_the_hosts(void **state)
 {
     struct desk *d = *state;
@@ -254,6 +273,7 @@ int main(void)
         T(a_lost_agent_is_followed_again),
         T(leaving_says_how_to_come_back),
         T(a_move_under_way_is_found_at_its_vm),
+        T(a_move_that_has_ended_is_under_way_nowhere),
         T(the_result_leads_back_to_the_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
