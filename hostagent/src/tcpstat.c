@@ -39,7 +39,7 @@ static void socket_peer(const struct inet_diag_msg *m, struct in6_addr *ret)
     }
 }
 
-static uint64_t bytes_sent(struct nlmsghdr *h)
+static uint64_t bytes_acked(struct nlmsghdr *h)
 {
     struct inet_diag_msg *m = NLMSG_DATA(h);
     int left = (int)h->nlmsg_len - (int)NLMSG_LENGTH(sizeof *m);
@@ -49,7 +49,7 @@ static uint64_t bytes_sent(struct nlmsghdr *h)
             continue;
         size_t size = RTA_PAYLOAD(a);
         memcpy(&info, RTA_DATA(a), size < sizeof info ? size : sizeof info);
-        return info.tcpi_bytes_sent;
+        return info.tcpi_bytes_acked;
     }
     return 0;
 }
@@ -92,7 +92,7 @@ static int add_up(int fd, const struct in6_addr *peer, uint64_t *sum, struct drv
             struct in6_addr dst;
             socket_peer(NLMSG_DATA(h), &dst);
             if (!memcmp(&dst, peer, sizeof dst))
-                *sum += bytes_sent(h);
+                *sum += bytes_acked(h);
         }
     }
 }

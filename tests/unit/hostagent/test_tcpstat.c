@@ -34,7 +34,7 @@ static void only_bytes_to_that_peer_count(void **state)
     uint64_t bytes = 0;
     unsigned port = ntohs(sa.sin_port);
     assert_int_equal(ha_tcp_sent("127.0.0.1", port, &bytes, NULL), 0);
-    assert_true(bytes >= SENT && bytes < 2 * SENT); // retransmissions count
+    assert_true(bytes >= SENT && bytes <= SENT + 1); // the SYN may count
     assert_int_equal(ha_tcp_sent("127.0.0.2", port, &bytes, NULL), 0);
     assert_int_equal(bytes, 0);
     assert_int_equal(ha_tcp_sent("127.0.0.1", port ^ 1, &bytes, NULL), 0);
