@@ -17,14 +17,14 @@
 #include "plain.h"
 #include "screen.h"
 
-enum { KEY_PLAIN = 1, TICK_MS = 500, LAST_MS = 500 };
+enum { KEY_PLAIN = 1, KEY_NO_MOUSE, TICK_MS = 500, LAST_MS = 500 };
 
 const char *argp_program_version = "drover-wizard " DROVER_VERSION;
 
 struct options {
     const char *hosts[TUI_HOSTS_MAX];
     unsigned n;
-    bool plain;
+    bool plain, no_mouse;
 };
 
 static error_t parse(int key, char *arg, struct argp_state *state)
@@ -38,6 +38,9 @@ static error_t parse(int key, char *arg, struct argp_state *state)
     case KEY_PLAIN:
         o->plain = true;
         return 0;
+    case KEY_NO_MOUSE:
+        o->no_mouse = true;
+        return 0;
     default:
         return ARGP_ERR_UNKNOWN;
     }
@@ -46,6 +49,7 @@ static error_t parse(int key, char *arg, struct argp_state *state)
 static const struct argp_option options[] = {
     {"host", 'H', "HOST[:PORT]", 0, "Begin with this host; it names the others", 0},
     {"plain", KEY_PLAIN, NULL, 0, "Lines of text instead of a screen", 0},
+    {"no-mouse", KEY_NO_MOUSE, NULL, 0, "Leave the mouse to the terminal (DROVER_MOUSE=0)", 0},
     {0},
 };
 
@@ -151,12 +155,15 @@ static int run(struct app *a, const struct options *o, struct drv_err *err)
 {
     char why[128], farewell[2048];
     bool ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
+    const char *mouse = getenv("DROVER_MOUSE");
+    bool use_mouse = !o->no_mouse && (!mouse || strcmp(mouse, "0") != 0);
     bool plain = o->plain || !tui_screen_capable(why, sizeof why);
     if (plain && !o->plain)
         fprintf(stderr, "drover-wizard: %s; going on as with --plain\n", why);
     a->show = plain ? tui_plain_show : tui_screen_tick;
-    if (set_up(a, o, err) < 0 || (plain ? tui_plain_begin(a->loop, &a->tui, ascii, err)
-                                        : tui_screen_begin(a->loop, &a->tui, ascii, err)) < 0)
+    if (set_up(a, o, err) < 0 ||
+        (plain ? tui_plain_begin(a->loop, &a->tui, ascii, err)
+               : tui_screen_begin(a->loop, &a->tui, ascii, use_mouse, err)) < 0)
         return -1;
     drv_loop_run(a->loop);
     tui_screen_end();

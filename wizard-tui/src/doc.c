@@ -30,7 +30,7 @@ static struct tui_line *append(struct tui_doc *d, enum tui_style style, uint32_t
             abort();
     }
     struct tui_line *l = &d->lines[d->n++];
-    *l = (struct tui_line){.style = style, .id = id};
+    *l = (struct tui_line){.style = style, .id = id, .of = id};
     return l;
 }
 
@@ -64,6 +64,17 @@ void tui_side_add(struct tui_doc *d, enum tui_style style, const char *fmt, ...)
     va_end(ap);
     tui_clean(d->side[d->n_side].text, d->ascii);
     d->side[d->n_side++].style = style;
+}
+
+void tui_belong(struct tui_doc *d, unsigned from, uint32_t id)
+{
+    for (unsigned i = from; i < d->n; i++)
+        d->lines[i].of = id;
+}
+
+uint32_t tui_item_at(const struct tui_doc *d, int line)
+{
+    return line >= 0 && (unsigned)line < d->n ? d->lines[line].of : 0;
 }
 
 // How much of the text goes on a line: all of it, else up to a blank, if there is one.
@@ -106,9 +117,11 @@ void tui_add_item(struct tui_doc *d, enum tui_style style, uint32_t id, unsigned
                   const char *fmt, ...)
 {
     va_list ap;
+    unsigned from = d->n;
     va_start(ap, fmt);
     add_broken(d, style, id, 0, indent, fmt, ap);
     va_end(ap);
+    tui_belong(d, from, id);
 }
 
 void tui_doc_filter(struct tui_doc *d, const char *filter)

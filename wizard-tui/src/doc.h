@@ -24,6 +24,7 @@ struct tui_line {
     char text[TUI_TEXT_MAX]; // UTF-8 without control characters
     enum tui_style style;
     uint32_t id; // what the focus holds on to; 0 = cannot have it
+    uint32_t of; // the item that it belongs to: its own id, or that of the line it explains
     bool off;    // greyed: may be focused, to read why
 };
 
@@ -58,6 +59,10 @@ void tui_add_wrapped(struct tui_doc *d, enum tui_style style, unsigned indent, c
 // The same with an id: the focus stands on the first line, the further ones are indented.
 void tui_add_item(struct tui_doc *d, enum tui_style style, uint32_t id, unsigned indent,
                   const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+// The lines from this index on belong to this item: pointing at one of them means it.
+void tui_belong(struct tui_doc *d, unsigned from, uint32_t id);
+// The item at this line, 0 = none; any number will do.
+uint32_t tui_item_at(const struct tui_doc *d, int line);
 // Drop the lines with an id that do not contain the text, without regard to case ("" = keep all).
 void tui_doc_filter(struct tui_doc *d, const char *filter);
 // Index of the line with this id, else of the first that can be focused; -1 = there is none.

@@ -22,6 +22,10 @@ static void build(struct tui *t, struct tui_doc *d)
     for (unsigned i = 0; i < tui_keys_count; i++)
         if (tui_keys[i].panels & (1u << below))
             tui_add(d, TUI_PLAIN, 0, "  %-10s  %s", tui_keys[i].key, tui_keys[i].help);
+    if (t->mouse)
+        tui_add_wrapped(d, TUI_PLAIN, 2,
+                        "The mouse: a click goes to a line, a double click is Enter, the wheel "
+                        "scrolls. To select text hold Shift, or begin with --no-mouse.");
     tui_add(d, TUI_PLAIN, 0, " ");
     tui_add_wrapped(d, TUI_DIM, 0,
                     "OK good   !! warning   XX error   .. not yet   |> runs   -- does not. "

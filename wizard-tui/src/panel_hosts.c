@@ -29,8 +29,10 @@ static void add_host(struct tui_doc *d, const struct tui_host *h)
     uint32_t id = tui_id("host", h->fqdn);
     if (h->reach == TUI_DOWN) {
         tui_add(d, TUI_BAD, id, "XX %-12s unreachable", name.s);
+        unsigned from = d->n;
         tui_add_wrapped(d, TUI_PLAIN, 4, "%s%s%s", h->err.msg, h->err.hint[0] ? ". " : "",
                         h->err.hint);
+        tui_belong(d, from, id);
         return;
     }
     if (!h->show) {

@@ -87,9 +87,11 @@ static void build_what(struct tui *t, struct tui_doc *d)
         tui_add(d, TUI_DIM, 0, ".. asking %s about %s ...", tui_short(t->plan.source).s,
                 t->plan.vm);
     for (unsigned i = 0; i < TUI_WHAT_MAX_; i++) {
-        radio(d, tui_id("what", what_text[i][0]), t->plan.definition && t->plan.what == i, NULL,
-              what_text[i][0]);
+        uint32_t id = tui_id("what", what_text[i][0]);
+        unsigned from = d->n;
+        radio(d, id, t->plan.definition && t->plan.what == i, NULL, what_text[i][0]);
         tui_add_wrapped(d, TUI_DIM, 4, "%s", what_text[i][1]);
+        tui_belong(d, from, id);
     }
     for (unsigned i = 0; i < t->plan.n_disks; i++)
         tui_add(d, TUI_PLAIN, 0, "%s%-10s on store %s",
@@ -424,6 +426,7 @@ static void turn_to(struct tui *t, enum tui_page page)
     t->plan.page = page;
     tui_top(t)->focus = 0;
     tui_top(t)->top = 0;
+    tui_top(t)->adrift = 0;
     tui_top(t)->filter[0] = '\0';
     if (page == TUI_PAGE_CHECK && !t->plan.checked && !t->plan.checking)
         tui_plan_check(t);

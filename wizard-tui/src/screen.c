@@ -20,6 +20,7 @@ static struct {
     struct tui_doc doc;
     struct event *input, *winch;
     bool on, ascii, colour;
+    int first, rows;                    // of the body on the screen
     int64_t drawn_ms;                   // at a tick
     enum { HERE, AWAY, READ_IT } place; // a console has the terminal, or its last words stand there
 } scr;
@@ -159,6 +160,8 @@ void tui_screen_draw(void *unused)
     bool small = LINES < SMALL_ROWS;
     int first = small ? 1 : 2, foot = small ? 2 : 3, rows = LINES - first - foot;
     rows = rows > 0 ? rows : 0;
+    scr.first = first;
+    scr.rows = rows;
     tui_build(t, &scr.doc, (unsigned)COLS, (unsigned)rows, scr.ascii);
     if (t->redraw)
         clearok(stdscr, TRUE);
@@ -207,6 +210,35 @@ static int code_of(int c)
         if (map[i].curses == c)
             return map[i].code;
     return c < 256 ? c : 0;
+}
+
+// All events are taken, so that getch() does not wait for another key after one that is not wanted;
+// clicks are told apart here, as ncurses would wait for the second one.
+static void begin_mouse(void)
+{
+    if (!tui_terminal_mouse() || !mousemask(ALL_MOUSE_EVENTS, NULL))
+        return;
+    mouseinterval(0);
+    scr.tui->mouse = true;
+}
+
+static void take_mouse(void)
+{
+    MEVENT e;
+    if (getmouse(&e) != OK || e.bstate & (BUTTON_SHIFT | BUTTON_CTRL | BUTTON_ALT))
+        return; // with a key it is the terminal's
+    bool body = e.y >= scr.first && e.y < scr.first + scr.rows && e.x >= (int)scr.doc.side_columns;
+    int line = body ? e.y - scr.first + (int)tui_top(scr.tui)->top : -1;
+    int64_t now = drv_now_ms();
+    if (e.bstate & BUTTON4_PRESSED)
+        tui_point(scr.tui, &scr.doc, TUI_WHEEL_UP, line, now);
+    else if (e.bstate & BUTTON5_PRESSED)
+        tui_point(scr.tui, &scr.doc, TUI_WHEEL_DOWN, line, now);
+    else if (e.bstate & (BUTTON1_PRESSED | BUTTON1_CLICKED | BUTTON1_DOUBLE_CLICKED))
+        tui_point(scr.tui, &scr.doc, TUI_CLICK, line, now);
+    // Press and release that came at once may be one event.
+    if (e.bstate & BUTTON1_DOUBLE_CLICKED)
+        tui_point(scr.tui, &scr.doc, TUI_CLICK, line, now);
 }
 
 static void take_size(void)
@@ -290,6 +322,8 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
     while (!t->quit && scr.place == HERE && (c = getch()) != ERR) {
         if (c == ('Z' & 0x1f))
             suspend();
+        else if (c == KEY_MOUSE)
+            take_mouse();
         else if (code_of(c))
             tui_type(t, &scr.doc, code_of(c));
         // Later keys act on what this one has brought up.
@@ -314,7 +348,8 @@ static void on_winch(evutil_socket_t sig, short what, void *arg)
     tui_screen_draw(NULL);
 }
 
-int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv_err *err)
+int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, bool mouse,
+                     struct drv_err *err)
 {
     struct event_base *base = drv_loop_base(loop);
     scr.loop = loop;
@@ -332,6 +367,8 @@ int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct dr
     keypad(stdscr, TRUE);
     nodelay(stdscr, TRUE);
     begin_colour();
+    if (mouse)
+        begin_mouse();
     scr.input = event_new(base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, NULL);
     scr.winch = evsignal_new(base, SIGWINCH, on_winch, NULL);
     if (!scr.input || !scr.winch || event_add(scr.input, NULL) < 0 ||

@@ -8,11 +8,15 @@
 
 // Can stdin and stdout show it? False: why, in one line.
 bool tui_screen_capable(char *ret_why, size_t size);
+// Does terminfo know a mouse of this terminal? After initscr().
+bool tui_terminal_mouse(void);
 // After initscr(): should the process crash from now on, the terminal is as tui_screen_capable()
-// found it.
+// found it, and tells nothing of a mouse.
 void tui_restore_on_crash(void);
 // Take the terminal over; tui_screen_end() or any end of the process gives it back.
-int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv_err *err);
+// mouse: have it, if there is one.
+int tui_screen_begin(struct drv_loop *loop, struct tui *t, bool ascii, bool mouse,
+                     struct drv_err *err);
 void tui_screen_draw(void *unused);
 // The same at a tick of the clock: a move's progress once a second, for slow lines.
 void tui_screen_tick(void *unused);

@@ -48,12 +48,27 @@ static void on_crash(int sig)
     raise(sig);
 }
 
+bool tui_terminal_mouse(void)
+{
+    return key_mouse && *key_mouse;
+}
+
+// As ncurses does it: by the extended capability XM, else as xterm always could.
+static const char *mouse_off(void)
+{
+    const char *xm = tigetstr("XM");
+    if (!tui_terminal_mouse())
+        return "";
+    return xm && xm != (const char *)-1 ? tiparm(xm, 0) : "\033[?1000l";
+}
+
 void tui_restore_on_crash(void)
 {
     static const int signals[] = {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT};
     struct sigaction act = {.sa_handler = on_crash};
-    snprintf(restore, sizeof restore, "%s%s%s\r\n", exit_attribute_mode ? exit_attribute_mode : "",
-             cursor_normal ? cursor_normal : "", exit_ca_mode ? exit_ca_mode : "");
+    snprintf(restore, sizeof restore, "%s%s%s%s\r\n", mouse_off(),
+             exit_attribute_mode ? exit_attribute_mode : "", cursor_normal ? cursor_normal : "",
+             exit_ca_mode ? exit_ca_mode : "");
     for (unsigned i = 0; i < DRV_ARRAY_LEN(signals); i++)
         sigaction(signals[i], &act, NULL);
 }

@@ -90,6 +90,8 @@ struct tui_prompt {
     unsigned index;
 };
 
+enum tui_pointer { TUI_CLICK, TUI_WHEEL_UP, TUI_WHEEL_DOWN };
+
 struct tui_panel { // an open one
     enum tui_panel_kind kind;
     uint32_t focus;
@@ -113,6 +115,11 @@ struct tui {
     unsigned depth; // the open panel is panels[depth - 1]
     struct tui_prompt prompt;
     char message[256];
+    bool mouse; // this screen has one; for the help
+    struct {
+        uint32_t id;
+        int64_t ms;
+    } clicked; // last
     // Wishes to who holds the terminal, who empties them.
     struct {
         char host[256], vm[64]; // vm "" = none
@@ -149,6 +156,10 @@ void tui_ask_for(struct tui *t, enum tui_prompt_kind kind, const char *initial, 
 // Build the open panel for a screen of this size into d (freed and filled anew).
 void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows, bool ascii);
 void tui_type(struct tui *t, const struct tui_doc *d, int code); // a key
+// The pointer at a line of d, -1 = beside them. A click gives the line's item the focus, a second
+// one soon after it is Enter, the wheel scrolls. Nothing happens while something is being typed.
+void tui_point(struct tui *t, const struct tui_doc *d, enum tui_pointer what, int line,
+               int64_t now_ms);
 void tui_do(struct tui *t, const struct tui_doc *d, enum tui_cmd cmd);
 void tui_prompt_take(struct tui *t); // Enter at the prompt
 // What is said on leaving: how to follow and cancel a move that goes on; "" if there is none.

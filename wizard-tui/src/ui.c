@@ -7,6 +7,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { WHEEL_LINES = 3, DOUBLE_CLICK_MS = 400 };
+
 const struct tui_panel_def *tui_panel_def(enum tui_panel_kind kind)
 {
     static const struct tui_panel_def *const defs[TUI_PANEL_MAX_] = {
@@ -96,6 +98,12 @@ static unsigned last_top(const struct tui_doc *d)
     return d->n > d->rows ? d->n - d->rows : 0;
 }
 
+static bool on_screen(const struct tui_panel *p, const struct tui_doc *d, int line)
+{
+    return line >= 0 &&
+           (!d->rows || ((unsigned)line >= p->top && (unsigned)line < p->top + d->rows));
+}
+
 void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows, bool ascii)
 {
     struct tui_panel *p = tui_top(t);
@@ -114,6 +122,8 @@ void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows
         snprintf(d->title + end, sizeof d->title - end, "  [only: %s]", filter);
     int at = tui_doc_find(d, p->focus);
     p->focus = at >= 0 ? d->lines[at].id : 0;
+    if (on_screen(p, d, at))
+        p->adrift = 0;
     bool follow = at >= 0 && p->focus != p->adrift;
     if (follow && (unsigned)at < p->top)
         p->top = (unsigned)at;
@@ -214,12 +224,6 @@ static void type_at_prompt(struct tui *t, int code)
 }
 
 // ---- commands ----
-
-static bool on_screen(const struct tui_panel *p, const struct tui_doc *d, int line)
-{
-    return line >= 0 &&
-           (!d->rows || ((unsigned)line >= p->top && (unsigned)line < p->top + d->rows));
-}
 
 // The next line that can be focused after (before) this one; -1 = there is none.
 static int next_item(const struct tui_doc *d, int line, int step)
@@ -343,6 +347,27 @@ void tui_type(struct tui *t, const struct tui_doc *d, int code)
         tui_say(t, "%c does nothing here; ? shows all keys.", code);
     else
         tui_do(t, d, cmd);
+}
+
+static void click(struct tui *t, const struct tui_doc *d, uint32_t id, int64_t now_ms)
+{
+    bool again = id == t->clicked.id && now_ms - t->clicked.ms <= DOUBLE_CLICK_MS;
+    t->clicked.id = again ? 0 : id;
+    t->clicked.ms = now_ms;
+    tui_top(t)->focus = id;
+    tui_do(t, d, again ? TUI_ENTER : TUI_NOTHING);
+}
+
+void tui_point(struct tui *t, const struct tui_doc *d, enum tui_pointer what, int line,
+               int64_t now_ms)
+{
+    uint32_t id = tui_item_at(d, line);
+    if (t->prompt.kind != TUI_PROMPT_NONE)
+        return;
+    if (what != TUI_CLICK)
+        scroll(t, d, what == TUI_WHEEL_UP ? -WHEEL_LINES : WHEEL_LINES);
+    else if (id)
+        click(t, d, id, now_ms);
 }
 
 void tui_farewell(const struct tui *t, char *ret, size_t size)

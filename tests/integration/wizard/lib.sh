@@ -31,6 +31,11 @@ wizard_cleanup() { terminal kill-server 2>/dev/null; }
 
 resize() { terminal resize-window -t "$1" -x "${2%x*}" -y "${2#*x}"; } # PANE COLUMNSxROWS
 
+pid_of() { # PANE
+    ps -t "$(terminal display-message -p -t "$1" '#{pane_tty}')" -o pid=,args= |
+        awk '$2 ~ /drover-wizard$/ {print $1}' | tail -n 1
+}
+
 keys() { # PANE KEY...: each is acted on before the next
     local pane=$1 key
     shift
@@ -77,6 +82,9 @@ bytes() {
     terminal pipe-pane -t "$1"
     echo $(($(wc -c <"$WORK/bytes") / $2))
 }
+
+# row PANE WORDS: of the first line with them, from 1.
+row() { screen "$1" | grep -nF -- "$2" | head -n 1 | cut -d: -f1; }
 
 # focus PANE WORDS: with the arrow keys, as the cursor tells.
 focus() {

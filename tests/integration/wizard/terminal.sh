@@ -34,11 +34,6 @@ watch() {
     sees "$1: found it" "$1" ">> copy" 30
 }
 
-pid_of() { # PANE
-    ps -t "$(terminal display-message -p -t "$1" '#{pane_tty}')" -o pid=,args= |
-        awk '$2 ~ /drover-wizard$/ {print $1}' | tail -n 1
-}
-
 # ended PANE SIGNAL: the terminal is as before.
 ended() {
     kill -s "$2" "$(pid_of "$1")"
@@ -78,6 +73,11 @@ for ((i = 0; i < RESIZES; i++)); do
     sleep 0.03
 done
 resize utf 80x24
+wizard_open fresh 80x24 alice
+watch fresh
+sleep 1.5
+is "after $RESIZES sizes it is as one that was never resized" "$(shape utf)" "$(shape fresh)"
+wizard_close fresh
 lab svc hv1 droverd freeze # figures stand still
 sleep 2
 before=$(screen utf | sed -E 's/[▁▂▃▄▅▆▇█]+$//')

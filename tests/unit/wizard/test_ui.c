@@ -261,6 +261,87 @@ static void the_way_out_is_on_every_bar(void **state)
         }
 }
 
+static int line_with(struct desk *d, const char *text)
+{
+    return (int)(desk_line(d, text) - d->doc.lines);
+}
+
+static void a_click_is_for_the_item_under_it(void **state)
+{
+    struct desk *d = *state;
+    uint32_t before = desk_line(d, "web1")->id;
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "OK hv2"), 5000);
+    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, "OK hv2")->id);
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "no VMs"), 6000);
+    tui_point(&d->t, &d->doc, TUI_CLICK, -1, 6001);
+    tui_point(&d->t, &d->doc, TUI_CLICK, 1000, 6002);
+    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, "OK hv2")->id);
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "web1"), 7000);
+    assert_int_equal(tui_top(&d->t)->focus, before);
+    assert_int_equal(tui_top(&d->t)->kind, TUI_HOSTS);
+}
+
+static void two_clicks_are_enter_if_they_belong_together(void **state)
+{
+    struct desk *d = *state;
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "OK hv1"), 5000);
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "OK hv2"), 5100); // of another item
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "OK hv2"), 6000); // too late
+    assert_int_equal(tui_top(&d->t)->kind, TUI_HOSTS);
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "OK hv2"), 6200);
+    assert_int_equal(tui_top(&d->t)->kind, TUI_SETTINGS);
+    desk_line(d, "receive");
+}
+
+static void text_belongs_to_what_it_explains(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "web1");
+    desk_key(d, '\r');
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "its disks go to another store"), 5000);
+    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, ") Move its storage")->id);
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "What shall move?"), 6000);
+    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, ") Move its storage")->id);
+}
+
+static void the_mouse_does_nothing_while_something_is_typed(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "web1");
+    desk_key(d, '/');
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "OK hv2"), 5000);
+    tui_point(&d->t, &d->doc, TUI_CLICK, line_with(d, "OK hv2"), 5001);
+    assert_int_equal(d->t.prompt.kind, TUI_PROMPT_FILTER);
+    assert_int_equal(tui_top(&d->t)->focus, desk_line(d, "web1")->id);
+}
+
+static void the_wheel_scrolls_lists_and_texts(void **state)
+{
+    struct desk *d = *state;
+    desk_focus(d, "OK hv1");
+    tui_build(&d->t, &d->doc, 80, 3, true);
+    tui_point(&d->t, &d->doc, TUI_WHEEL_DOWN, 0, 5000);
+    tui_build(&d->t, &d->doc, 80, 3, true);
+    assert_int_equal(tui_top(&d->t)->top, d->doc.n - 3);
+    assert_int_not_equal(tui_top(&d->t)->focus, tui_id("host", "hv1.x")); // it comes along
+    desk_key(d, '?');
+    tui_build(&d->t, &d->doc, 80, 4, true);
+    tui_point(&d->t, &d->doc, TUI_WHEEL_DOWN, -1, 5000);
+    tui_build(&d->t, &d->doc, 80, 4, true);
+    assert_int_equal(tui_top(&d->t)->top, 3);
+    tui_point(&d->t, &d->doc, TUI_WHEEL_UP, -1, 5000);
+    assert_int_equal(tui_top(&d->t)->top, 0);
+}
+
+static void help_tells_of_a_mouse_that_there_is(void **state)
+{
+    struct desk *d = *state;
+    desk_key(d, '?');
+    assert_false(desk_has(d, "hold Shift"));
+    d->t.mouse = true;
+    desk_line(d, "hold Shift");
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, desk_begin, desk_end)
@@ -286,6 +367,12 @@ int main(void)
         T(foreign_text_reaches_no_terminal),
         T(sparks_share_a_scale),
         T(long_text_is_broken_between_words),
+        T(a_click_is_for_the_item_under_it),
+        T(two_clicks_are_enter_if_they_belong_together),
+        T(text_belongs_to_what_it_explains),
+        T(the_mouse_does_nothing_while_something_is_typed),
+        T(the_wheel_scrolls_lists_and_texts),
+        T(help_tells_of_a_mouse_that_there_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
