@@ -21,8 +21,14 @@ static void add_finding(struct tui_doc *d, const struct drv_finding *f)
     const struct drv_finding_def *def = drv_finding_def(f->id);
     enum tui_style style = style_of(f->severity);
     bool wrong = f->severity == DRV_SEV_ERROR || f->severity == DRV_SEV_WARNING;
+    uint32_t id = tui_id("finding", f->text);
     unsigned from = d->n;
-    tui_add_item(d, style, tui_id("finding", f->text), 7, "%s %s %s  (%s)", tui_mark(style), f->id,
+    if (f->severity == DRV_SEV_OK) { // a line each, so that the verdict is on a small screen, too
+        tui_add(d, style, id, "%s %s %s  (%s)", tui_mark(style), f->id, f->text,
+                tui_short(f->host).s);
+        return;
+    }
+    tui_add_item(d, style, id, 7, "%s %s %s  (%s)", tui_mark(style), f->id,
                  wrong && def ? def->title : f->text, tui_short(f->host).s);
     if (!wrong)
         return;
@@ -39,7 +45,7 @@ static void add_finding(struct tui_doc *d, const struct drv_finding *f)
                         domain || user ? "" : tui_short(f->at).s);
         tui_add_wrapped(d, TUI_HEAD, 9, "%s", f->command);
     }
-    tui_belong(d, from, tui_id("finding", f->text));
+    tui_belong(d, from, id);
 }
 
 void tui_add_findings(struct tui_doc *d, const struct drv_findings *f)

@@ -99,3 +99,23 @@ focus() {
     screen "$1" | sed 's/^/    |/'
     return 1
 }
+
+# pointer PANE ROW BUTTON...: pressed and let go, as a terminal says it in the mode that the program asked for.
+pointer() {
+    local pane=$1 row=$2 sgr button text=''
+    shift 2
+    sgr=$(terminal display-message -p -t "$pane" '#{mouse_sgr_flag}')
+    for button in "$@"; do
+        if ((sgr)); then
+            text+=$'\e'"[<$button;20;${row}M"$'\e'"[<$button;20;${row}m"
+        else
+            text+=$'\e[M'$(character $((32 + button)))4$(character $((32 + row)))$'\e[M#4'$(character $((32 + row)))
+        fi
+    done
+    terminal send-keys -t "$pane" -l "$text"
+    sleep 0.5 # two clicks that are further apart are two
+}
+# shellcheck disable=SC2059 # by its number
+character() { printf "\\$(printf %o "$1")"; }
+click() { pointer "$1" "$(row "$1" "$2")" 0; }          # PANE WORDS
+double_click() { pointer "$1" "$(row "$1" "$2")" 0 0; } # PANE WORDS

@@ -18,18 +18,6 @@ cleanup() {
     vm_remove "$VM" hv1
 }
 
-# pointer PANE ROW BUTTON...: pressed and let go, as a terminal in SGR mode says it.
-pointer() {
-    local pane=$1 row=$2 button text=''
-    shift 2
-    for button in "$@"; do
-        text+=$'\e'"[<$button;20;${row}M"$'\e'"[<$button;20;${row}m"
-    done
-    terminal send-keys -t "$pane" -l "$text"
-    sleep 0.5 # two clicks that are further apart are two
-}
-click() { pointer "$1" "$(row "$1" "$2")" 0; }            # PANE WORDS
-double_click() { pointer "$1" "$(row "$1" "$2")" 0 0; }   # PANE WORDS
 cursor_row() { echo $(($(terminal display-message -p -t "$1" '#{cursor_y}') + 1)); }
 # mouse PANE: wanted by the program, in SGR mode.
 mouse() { terminal display-message -p -t "$1" '#{mouse_any_flag}#{mouse_sgr_flag}'; }
@@ -100,9 +88,7 @@ done
 
 opened screen TERM=screen
 is "a terminal with the older encoding" "$(mouse screen)" 10
-# shellcheck disable=SC2059 # a character by its number
-terminal send-keys -t screen -l $'\e[M 4'"$(printf "\\$(printf %o $((32 + $(row screen "OK hv2"))))")"
-sleep 0.5
+click screen "OK hv2"
 is "it, too" "$(cursor_row screen)" "$(row screen "OK hv2")"
 keys screen q
 given_back screen "older encoding"

@@ -35,7 +35,9 @@ looked() {
     keys "$1" "$3"
     sees "$2" "$1" "$2"
     sized "$1"
-    keys "$1" "?" PageDown Escape Escape
+    keys "$1" "?" PageDown
+    pointer "$1" 5 65 64 0 2
+    keys "$1" Escape Escape
 }
 
 test_begin
@@ -66,8 +68,7 @@ resize san 90x20
 keys san C-]
 sees "console: back" san "Hosts and their VMs"
 resize san 80x24
-focus san "$VM"
-keys san Enter
+double_click san "$VM"
 sees "what" san "(*) Move the virtual machine"
 focus san "and its disks"
 keys san Enter
