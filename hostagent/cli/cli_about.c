@@ -28,7 +28,7 @@ static const struct cli_about abouts[] = {
     {"store set", .text = "The settings are this host's, and count from the next start of a VM on."},
     {"store check", .text = "Looks at rights, locks, folders that must stay, flush, holes, encryption and space."},
     {"vm create", .text =
-     "--store and --memory are required. An emulated VM gets a little more memory: see the agent's note.\n\n"
+     "--store, --memory and a disk, by --disk or --import, are required. An emulated VM gets a little more memory: see the agent's note.\n\n"
      "Disks get their places, the first of which is booted, in the order of the command line. A file that is imported is converted, thin, and compared with its source afterwards; the source is not changed. "
      "Only root on the host itself may name any file; others name files in the folders of its local stores.\n\n"
      "The guest boots from a CD-ROM when no disk is bootable. A VM moves with its disc if that lies on an SMB store which the other host has, too.\n\n"

@@ -25,8 +25,9 @@ enum {
 
 const struct argp_option cli_create_options[] = {
     {"store", KEY_STORE, "STORE", 0,
-     "Where the VM has its home and, if not said otherwise, its disks", 0},
-    {"memory", KEY_MEMORY, "SIZE", 0, "Memory, such as 4G", 0},
+     "Where the VM has its home and, if not said otherwise, its disks; required", 0},
+    {"memory", KEY_MEMORY, "SIZE", 0, "Memory, whole MiB with a unit, such as 512M or 4G; required",
+     0},
     {"cpus", KEY_VCPUS, "N", 0, "Processors (default 1)", 0},
     {"vcpus", 0, NULL, OPTION_ALIAS, NULL, 0},
     {"disk", KEY_DISK, "SIZE[,store=S][,format=raw|qcow2][,import=FILE]", 0,
@@ -41,7 +42,7 @@ const struct argp_option cli_create_options[] = {
      0},
     {"nic", KEY_NIC, "BRIDGE[,mac=MAC][,model=MODEL]", 0,
      "A network card on a bridge; repeat for more", 0},
-    {"network", 0, NULL, OPTION_ALIAS, NULL, 0},
+    {"network", 0, NULL, OPTION_ALIAS | OPTION_HIDDEN, NULL, 0},
     {"cdrom", KEY_CDROM, "STORE/PATH", 0,
      "A CD-ROM drive with a disc, an ISO file on a store; or \"empty\"; repeat for a second one",
      0},
@@ -161,11 +162,16 @@ json_t *cli_disk_arg(struct cli *c, const char *value)
         cli_usage(c, "--disk: %s", err.msg);
         return NULL;
     }
-    if (bytes == 0 && !file) {
+    // A number alone is bytes, which nobody means.
+    if (*size && bytes < 1 << 20) {
+        cli_usage(c, "--disk: %s is less than 1M; say the unit, such as --disk 40G", size);
+        return NULL;
+    }
+    if (!*size && !file) {
         cli_usage(c, "--disk: say how large, such as --disk 40G");
         return NULL;
     }
-    if (bytes)
+    if (*size)
         json_object_set_new(disk, "size_bytes", json_integer(bytes));
     return DRV_TAKE(disk);
 }
@@ -244,7 +250,7 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
         return NULL;
     }
     if (memory_bytes == 0 || memory_bytes % (1 << 20)) {
-        cli_usage(c, "--memory: whole MiB, such as 512M or 4G");
+        cli_usage(c, "--memory: %s is not whole MiB, such as 512M or 4G", memory);
         return NULL;
     }
     if (vcpus && cli_parse_count(vcpus, 1, 255, &n_vcpus, &err)) {
@@ -260,6 +266,10 @@ json_t *cli_create_args(struct cli *c, const struct cli_args *a)
     }
     if (cli_put_members(c, a, members, args))
         return NULL;
+    if (!json_array_size(json_object_get(args, "disks"))) {
+        cli_usage(c, "a VM needs a disk, such as --disk 40G or --import FILE");
+        return NULL;
+    }
     if (cli_opt(a, KEY_UEFI))
         json_object_set_new(args, "uefi", json_true());
     if (cli_opt(a, KEY_WINDOWS))

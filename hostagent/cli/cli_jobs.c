@@ -83,7 +83,8 @@ int cli_move_id(struct cli *c, const char *given, char ret[DRV_UUID_LEN])
                 given);
     else
         drv_err(&err, DRV_EINVAL, "%u moves begin with %s", found, given);
-    drv_err_hint(&err, found ? "drover jobs --plain prints whole ids" : "drover jobs lists them");
+    drv_err_hint(&err,
+                 found ? "`drover jobs --plain` prints whole ids" : "`drover jobs` lists them");
     c->status = cli_error(c, &err);
     return -1;
 }

@@ -15,7 +15,8 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover host show\n  drover -H hv2 host show --json"},
     {.noun = "host", .verb = "set", .args = "KEY=VALUE…", .min_pos = 1, .max_pos = CLI_POS_MAX, .run = cli_host_set,
      .summary = "Change settings of a host",
-     .examples = "  drover -H hv2 host set receive=on\n  drover host set max_moves=4 bandwidth=100M"},
+     .examples = "  drover -H hv2 host set receive=on\n  drover host set max_moves=4 bandwidth=100M\n\n"
+                 "`drover host show` lists the settings, drover.conf(5) explains them."},
     {.noun = "host", .verb = "list", .options = cli_host_list_options, .run = cli_host_list,
      .summary = "List the hosts that the directory knows",
      .examples = "  drover host list\n"
@@ -56,7 +57,9 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "vm", .verb = "start", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_start_options, .run = cli_vm_start,
      .summary = "Start a VM, or resume one that was paused",
      .examples = "  drover vm start web01\n"
-                 "  drover -H hv2 vm start web01 --take-over --host-is-dead   when hv1 has burnt down"},
+                 "  drover -H hv2 vm start web01 --take-over\n\n"
+                 "When hv1 has burnt down:\n\n"
+                 "  drover -H hv2 vm start web01 --take-over --host-is-dead"},
     {.noun = "vm", .verb = "stop", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_stop_options, .run = cli_vm_stop,
      .summary = "Shut a VM down",
      .examples = "  drover vm stop web01\n  drover vm stop web01 --timeout 5m\n  drover vm stop web01 --force"},
@@ -66,12 +69,12 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover vm set web01 memory=8G cpus=4\n"
                  "  drover vm set web01 --add-disk 100G,store=slow --add-nic br1\n"
                  "  drover vm set web01 --remove disk1\n"
-                 "\n"
                  "  drover vm set dc1 autostart=on start_order=10 start_delay=1m\n"
                  "\n"
-                 "Keys: memory, cpus, cpu, machine, graphics, rtc, panic, disk_bus, nic_model, notes, autostart,\n"
-                 "start_order, start_delay, on_host_shutdown, shutdown_timeout. The first nine hold from the\n"
-                 "VM's next start on if it is running."},
+                 "Keys: memory, cpus, cpu, machine, graphics, rtc, panic, disk_bus,\n"
+                 "nic_model, notes, autostart, start_order, start_delay,\n"
+                 "on_host_shutdown, shutdown_timeout. The first nine hold from the VM's\n"
+                 "next start on if it is running."},
     {.noun = "vm", .verb = "rename", .args = "VM NAME", .min_pos = 2, .max_pos = 2, .run = cli_vm_rename,
      .summary = "Give a VM another name, also while it runs",
      .examples = "  drover vm rename web01 web-old"},
@@ -98,13 +101,15 @@ const struct cli_verb cli_verbs[] = {
     {.noun = "vm", .verb = "vnc", .args = "VM", .min_pos = 1, .max_pos = 1, .kerberos = DRV_TICKET_MAYBE, .run = cli_vm_vnc,
      .summary = "A VM's screen at a local port, for a VNC viewer",
      .examples = "  drover -H hv1 vm vnc desk01\n\n"
-                 "Prints the port and serves until Ctrl-C. After a move, connect the viewer again."},
+                 "Prints the port and serves until Ctrl-C. After a move, connect the viewer\n"
+                 "again."},
 
     {.noun = "vm", .verb = "log", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_log_options, .run = cli_vm_log,
      .summary = "What a host noted about a VM, with QEMU's own words",
      .examples = "  drover -H hv1 vm log web01\n"
                  "  drover vm log web01 --lines 500 --follow\n\n"
-                 "Starts with their command line, stops, pauses and moves with their reasons. Each host has its own."},
+                 "Starts with QEMU's command line, stops, pauses and moves with their\n"
+                 "reasons. Each host has its own."},
 
     {.noun = "check", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_check_options, .kerberos = DRV_TICKET_MUST, .run = cli_check,
      .summary = "Could this VM move? Changes nothing",
@@ -113,7 +118,7 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Move a running VM to another host",
      .examples = "  drover move web01 --to hv2                   its disks stay where they are\n"
                  "  drover move web01 --to hv2 --storage fast    and its disks with it\n"
-                 "  drover move web01 --to hv2 --disk disk1=fast --nic br0=lan\n\n"
+                 "  drover move web01 --to hv2 --disk disk1=fast --network br0=lan\n\n"
                  "Ctrl-C detaches; it never cancels the move."},
     {.noun = "move-storage", .args = "VM", .min_pos = 1, .max_pos = 1, .options = cli_storage_options, .run = cli_move_storage,
      .summary = "Move a running VM's disks to another store of its host",
@@ -142,7 +147,8 @@ const struct cli_verb cli_verbs[] = {
      .run = cli_delegation_setup,
      .summary = "Set up in the domain what moves need",
      .examples = "As a domain admin (kinit), from any machine of the domain:\n\n"
-                 "  drover delegation setup hv1 hv2 --store smb://fs.example.lan/VM --operator alice\n"
+                 "  drover delegation setup hv1 hv2 --store smb://fs.example.lan/VM\n"
+                 "  drover delegation setup --operator alice --viewer val\n"
                  "  drover delegation setup hv3                     one more; the rest is known\n"
                  "  drover delegation setup hv4 --create --keytab-dir keys   it has not joined\n"
                  "  drover delegation setup --remove hv3\n"
@@ -157,7 +163,7 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Look whether all is in order for moves between hosts",
      .examples = "  drover -H hv1 doctor                     all hosts of its group\n"
                  "  drover doctor hv1 hv2 --all\n"
-                 "  drover doctor hv1 hv2 --json | jq '.findings[] | select(.severity == \"error\")'"},
+                 "  drover doctor hv1 hv2 --json | jq '.findings[] | .text'"},
     {.noun = "check-health", .options = cli_health_options, .run = cli_check_health, .usage_exit = HEALTH_UNKNOWN,
      .summary = "One line on a host for Nagios, Icinga and their like",
      .examples = "  drover check-health\n"
@@ -166,7 +172,8 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Numbers of a host for Prometheus",
      .examples = "  drover metrics\n"
                  "  drover metrics --textfile /var/lib/prometheus/node-exporter/drover.prom\n\n"
-                 "The unit drover-metrics.timer runs the second one every minute, once it is enabled."},
+                 "The unit drover-metrics.timer runs the second one every minute, once it\n"
+                 "is enabled."},
     {0},
 };
 // clang-format on

@@ -464,6 +464,7 @@ static void help_is_a_verb_too(void **state)
         {NULL, NULL, "  vm rename"},
         {"vm", NULL, "  vm rename"},
         {"vm", "start", "Usage: drover vm start"},
+        {"vm", "create", "Usage: drover vm create"},
         {"move", NULL, "Usage: drover move"},
     };
     for (size_t i = 0; i < DRV_ARRAY_LEN(asked); i++) {
@@ -474,6 +475,38 @@ static void help_is_a_verb_too(void **state)
         for (const char *line = r.out; line;
              line = strchr(line, '\n') ? strchr(line, '\n') + 1 : NULL)
             assert_true(strcspn(line, "\n") < 80);
+    }
+}
+
+static bool in(const struct argp_option *options, const char *name)
+{
+    for (const struct argp_option *o = options; o && o->name; o++)
+        if (!strcmp(o->name, name))
+            return true;
+    return false;
+}
+
+// What the examples of a verb show can be typed: argp has not broken a line, and each option is
+// one of the verb's.
+static void examples_can_be_typed(void **state)
+{
+    (void)state;
+    for (const struct cli_verb *v = cli_verbs; v->noun; v++) {
+        DRV_AUTO_FREE char *text = drv_xstrdup(v->examples);
+        char *save_line, *save_word;
+        for (char *line = strtok_r(text, "\n", &save_line); line;
+             line = strtok_r(NULL, "\n", &save_line)) {
+            if (strlen(line) > 79)
+                fail_msg("%s %s: too long: %s", v->noun, v->verb ? v->verb : "", line);
+            for (char *word = strtok_r(line, " ", &save_word); word;
+                 word = strtok_r(NULL, " ", &save_word)) {
+                if (strncmp(word, "--", 2) != 0)
+                    continue;
+                word[strcspn(word, "=")] = 0;
+                if (!in(v->options, word + 2) && !in(cli_global_options, word + 2))
+                    fail_msg("%s %s: no option %s", v->noun, v->verb ? v->verb : "", word);
+            }
+        }
     }
 }
 
@@ -498,6 +531,8 @@ static void usage_errors_are_2_and_ask_nobody(void **state)
         {"drover", "vm", "insert", "web", "a.iso"},
         {"drover", "vm", "create", "web", "--store=s", "--memory=4X"},
         {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--disk=store=s"},
+        {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--disk=40"},
+        {"drover", "vm", "create", "web", "--store=s", "--memory=4G"},
         {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--disk=1G,stroe=s"},
         {"drover", "vm", "create", "web", "--store=s", "--memory=4G", "--accel=xen"},
         {"drover", "vm", "delete", "web"}, // stdin is no terminal
@@ -671,6 +706,7 @@ int main(void)
         cmocka_unit_test(an_import_says_which_step_it_is_at),
         cmocka_unit_test(changes_are_asked_for_exactly),
         cmocka_unit_test(help_is_a_verb_too),
+        cmocka_unit_test(examples_can_be_typed),
         cmocka_unit_test(usage_errors_are_2_and_ask_nobody),
         cmocka_unit_test(help_is_no_error),
         cmocka_unit_test(refusals_keep_the_agents_words),
