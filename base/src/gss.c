@@ -52,8 +52,8 @@ static const struct cause causes[] = {
     {(OM_uint32)KRB5_REALM_CANT_RESOLVE, DRV_EUNREACHABLE, "K04",
      "check DNS, or [realms] in /etc/krb5.conf"},
     {(OM_uint32)KRB5KDC_ERR_S_PRINCIPAL_UNKNOWN, DRV_ENOTFOUND, "K05",
-     "use the host's full name, and give its account the name: samba-tool spn add drover/HOST "
-     "'ACCOUNT$'"},
+     "check the name: `drover host list` shows the hosts; if it is right, its account lacks it: "
+     "samba-tool spn add drover/HOST 'ACCOUNT$'"},
     {(OM_uint32)KRB5KRB_AP_ERR_BAD_INTEGRITY, DRV_EDENIED, "K06",
      "the accepting host's keytab has another key than the directory: export it again"},
     {(OM_uint32)KRB5KRB_AP_ERR_BADKEYVER, DRV_EDENIED, "K06",

@@ -10,7 +10,8 @@
 enum { KEY_BLACKOUT = 1, KEY_BANDWIDTH, KEY_THROTTLE, KEY_WAIT };
 
 const struct argp_option cli_adjust_options[] = {
-    {"max-blackout", KEY_BLACKOUT, "MS", 0, "The longest pause of the guest", 0},
+    {"max-blackout", KEY_BLACKOUT, "TIME", 0, "The longest pause of the guest, such as 500ms or 2s",
+     0},
     {"bandwidth", KEY_BANDWIDTH, "SIZE", 0, "Bytes a second that it may take of the link", 0},
     {"throttle", KEY_THROTTLE, "PERCENT", 0,
      "The most of its processors' time that may be taken from the guest until it has moved, 1 to "

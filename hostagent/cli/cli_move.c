@@ -35,9 +35,9 @@ enum {
          0},                                                                                       \
         {"max-blackout",                                                                           \
          KEY_BLACKOUT,                                                                             \
-         "MS",                                                                                     \
+         "TIME",                                                                                   \
          0,                                                                                        \
-         "The longest pause of the guest (default: the host's setting)",                           \
+         "The longest pause of the guest, such as 500ms or 2s (default: the host's setting)",      \
          0},                                                                                       \
         {"keep-source",                                                                            \
          KEY_KEEP,                                                                                 \

@@ -135,7 +135,7 @@ const struct cli_verb cli_verbs[] = {
      .summary = "Change what a move under way may do",
      .examples = "  drover adjust web01 --max-blackout 4s\n"
                  "  drover adjust web01 --throttle 80 --wait 10m\n\n"
-                 "For a move that does not converge: its guest writes faster than the link carries."},
+                 "For a move that does not converge, as its guest writes a lot."},
     {.noun = "cancel", .args = "MOVE|VM", .min_pos = 1, .max_pos = 1, .run = cli_cancel,
      .summary = "Cancel a move: the VM stays where it is",
      .examples = "  drover cancel 3f2a81c0\n  drover cancel web01"},

@@ -41,6 +41,25 @@ static json_t *store_list(struct ha_ctx *ctx, const json_t *args, struct drv_err
     return list;
 }
 
+// Two names of one place: a move from one to the other would find the VM's own disks in its way.
+static int check_new_place(struct ha *ha, const struct ss_url *u, struct drv_err *err)
+{
+    struct db_stores all = {0};
+    if (db_store_list(ha->db, &all, err) < 0)
+        return -1;
+    int rc = 0;
+    for (unsigned i = 0; i < all.n && rc == 0; i++) {
+        struct drv_err ignored = DRV_ERR_INIT;
+        struct ss_url other;
+        if (ss_url_parse(all.list[i].url, &other, &ignored) < 0 || !ss_url_same(u, &other))
+            continue;
+        drv_err(err, DRV_EEXIST, "store %s is that place already", all.list[i].name);
+        rc = drv_err_hint(err, "use it, or `drover store remove %s` first", all.list[i].name);
+    }
+    db_stores_done(&all);
+    return rc;
+}
+
 static int add(struct ha *ha, const char *name, const char *url, struct drv_err *err)
 {
     struct ss_url u;
@@ -51,7 +70,8 @@ static int add(struct ha *ha, const char *name, const char *url, struct drv_err 
                        name);
     if (strlen(url) >= HA_URL_MAX - SS_PATH_MAX)
         return drv_err(err, DRV_EINVAL, "the URL is too long");
-    if (ss_url_parse(url, &u, err) < 0 || db_store_add(ha->db, name, url, err) < 0)
+    if (ss_url_parse(url, &u, err) < 0 || check_new_place(ha, &u, err) < 0 ||
+        db_store_add(ha->db, name, url, err) < 0)
         return -1;
     if (u.kind == SS_SMB) // a server may be away just now
         return 0;

@@ -66,7 +66,7 @@ const struct drv_option ha_setting_options[] = {
      "Networks that memory and disks go over, best first. QEMU binds there and nowhere else.",
      check_subnet},
     {"bandwidth", DRV_OPT_BYTES, 0, 1LL << 40, "0", "bytes/s", NULL, true,
-     "Cap for one move; 0 = none.", NULL},
+     "Cap for one move, such as 100M; 0 = none.", NULL},
     {"data_ports", DRV_OPT_STRING, 0, 16, "4500-4599", NULL, NULL, true,
      "TCP ports for memory and disk streams, FIRST-LAST.", NULL},
     {"max_blackout_ms", DRV_OPT_INT, 50, 600000, "2000", "ms", NULL, true,
@@ -105,6 +105,8 @@ static int parse_ports(const char *text, struct ha_settings *s, struct drv_err *
     }
     return 0;
 }
+
+enum { BANDWIDTH_MIN_BPS = 64 << 10 }; // less is a mistake in the unit
 
 static int from_conf(const struct drv_conf *c, struct ha_settings *s, struct drv_err *err)
 {
@@ -180,6 +182,10 @@ int ha_settings_change(struct ha *ha, const struct db_setting *list, unsigned n,
     }
     if (rc == 0)
         rc = from_conf(c, &tried, err);
+    if (rc == 0 && tried.bandwidth_bps && tried.bandwidth_bps < BANDWIDTH_MIN_BPS)
+        rc = drv_err(err, DRV_EINVAL,
+                     "bandwidth = %s: must be 0, for no cap, or at least 64K bytes a second",
+                     drv_conf_str(c, "bandwidth"));
     drv_conf_free(c);
     if (rc == 0)
         rc = db_setting_set_all(ha->db, list, n, err);

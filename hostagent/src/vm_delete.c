@@ -80,8 +80,16 @@ static void delete_folder(struct ha *ha, const char *store, const char *folder, 
 {
     struct drv_err err = DRV_ERR_INIT;
     struct ss_store *st = ha_store_open(ha, store, NULL, &err);
-    if (st && ss_rmdir(st, folder, &err) < 0)
-        ha_notice(notices, "the folder %s on store %s stays: %s", folder, store, err.msg);
+    if (st && ss_rmdir(st, folder, &err) < 0) {
+        struct drv_err ignored = DRV_ERR_INIT;
+        DRV_AUTO_JSON json_t *files = ss_list(st, folder, LIST_MAX, &ignored);
+        const char *first = json_string_value(json_array_get(files, 0));
+        if (first)
+            ha_notice(notices, "the folder %s on store %s stays, as %s%s in it", folder, store,
+                      first, json_array_size(files) > 1 ? " and others are" : " is");
+        else
+            ha_notice(notices, "the folder %s on store %s stays: %s", folder, store, err.msg);
+    }
     ss_store_close(st);
 }
 

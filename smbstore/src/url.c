@@ -94,3 +94,13 @@ int ss_url_parse(const char *url, struct ss_url *ret, struct drv_err *err)
         *ret = u;
     return rc;
 }
+
+bool ss_url_same(const struct ss_url *a, const struct ss_url *b)
+{
+    if (a->kind != b->kind)
+        return false;
+    if (a->kind == SS_LOCAL)
+        return !strcmp(a->path, b->path);
+    return !strcasecmp(a->server, b->server) && !strcasecmp(a->share, b->share) &&
+           !strcasecmp(a->path, b->path);
+}

@@ -33,6 +33,7 @@ struct tui_doc {
     bool ascii;             // nothing but ASCII can be shown
     char title[160];
     char right[80]; // at the right of the title: step, phase
+    char note[512]; // what the line with the focus means; where a message would be
     char cli[1024]; // the equivalent command, "" = none
     char stamp[96]; // when it changes, the plain form is printed anew
     struct tui_line *lines;

@@ -158,6 +158,32 @@ static unsigned item_of(const struct tui_key *k, char *ret, size_t size)
     return tui_width(ret);
 }
 
+// The letter that does what a key does; 0 = there is none.
+static char letter_of(const struct tui_key *k)
+{
+    if (k->cmd == TUI_ENTER && !strcmp(k->label, "Next"))
+        return 'n';
+    for (unsigned i = 0; i < DRV_ARRAY_LEN(k->codes); i++)
+        if (k->codes[i] > ' ' && k->codes[i] < 127)
+            return (char)k->codes[i];
+    return '\0';
+}
+
+void tui_plain_bar(const struct tui *t, char *ret, size_t size)
+{
+    size_t at = (size_t)snprintf(ret, size, "Enter Again");
+    for (unsigned i = 0; i < tui_keys_count && at < size; i++) {
+        const struct tui_key *k = &tui_keys[i];
+        if (!offered(t, k) || !strcmp(k->label, "Close"))
+            continue;
+        char letter = letter_of(k);
+        if (letter)
+            at += (size_t)snprintf(ret + at, size - at, "  %c %s", letter, k->label);
+        else if (k->cmd == TUI_ENTER || k->cmd == TUI_CHOOSE)
+            at += (size_t)snprintf(ret + at, size - at, "  NUMBER %s", k->label);
+    }
+}
+
 void tui_key_bar(const struct tui *t, char *ret, size_t size, unsigned columns)
 {
     char item[48];

@@ -48,6 +48,8 @@ static void build_vm(struct tui *t, struct tui_doc *d)
                   !strcmp(t->plan.vm, name) && !strcmp(t->plan.source, h->fqdn), NULL, text);
         }
     }
+    if (d->n == 1)
+        tui_add(d, TUI_DIM, 0, "No host has one. `drover vm create` makes them.");
 }
 
 static bool choose_vm(struct tui *t, uint32_t id)

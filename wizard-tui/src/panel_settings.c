@@ -64,13 +64,44 @@ static void add_setting(struct tui_doc *d, const char *key, const char *value)
         tui_add_wrapped(d, TUI_PLAIN, INDENT, "%s", text + cut);
 }
 
+static const char *explain(const struct tui *t, uint32_t id, char *ret, size_t size)
+{
+    const char *key;
+    json_t *h;
+    json_object_foreach(json_object_get(t->host->help, "help"), key, h)
+    {
+        const char *unit = drv_json_text(h, "unit"), *choices = drv_json_text(h, "choices"),
+                   *def = drv_json_text(h, "default");
+        if (tui_id("set", key) != id)
+            continue;
+        snprintf(ret, size, "%s: %s%s%s%s%s Default: %s.", key, drv_json_text(h, "text"),
+                 *unit ? " In " : "", unit, *choices ? " One of " : "", choices,
+                 *def ? def : "empty");
+        return ret;
+    }
+    return NULL;
+}
+
+// The setting with the focus, NULL = none has it.
+static const char *focused(struct tui *t, const struct tui_doc *d)
+{
+    const char *key;
+    json_t *value;
+    int at = tui_doc_find(d, tui_top(t)->focus);
+    json_object_foreach(json_object_get(t->host->show, "settings"), key, value)
+    {
+        if (at >= 0 && tui_id("set", key) == d->lines[at].id)
+            return key;
+    }
+    return NULL;
+}
+
 static void build(struct tui *t, struct tui_doc *d)
 {
     const struct tui_host *h = t->host;
     const char *key;
     json_t *value;
     snprintf(d->title, sizeof d->title, "drover  Settings of %s", tui_short(h->fqdn).s);
-    snprintf(d->cli, sizeof d->cli, "drover -H %s host set KEY=VALUE", tui_short(h->fqdn).s);
     if (h->reach == TUI_DOWN)
         tui_add_wrapped(d, TUI_BAD, 0, "XX %s", h->err.msg);
     json_object_foreach(json_object_get(h->show, "settings"), key, value)
@@ -78,6 +109,10 @@ static void build(struct tui *t, struct tui_doc *d)
         if (json_is_string(value))
             add_setting(d, key, json_string_value(value));
     }
+    key = focused(t, d);
+    snprintf(d->cli, sizeof d->cli, "drover -H %s host set %s=VALUE", tui_short(h->fqdn).s,
+             key ? key : "KEY");
+    explain(t, key ? tui_id("set", key) : 0, d->note, sizeof d->note);
     tui_add(d, TUI_PLAIN, 0, " ");
     add_stores(h, d);
     tui_add(d, TUI_PLAIN, 0, " ");
@@ -110,24 +145,6 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         return true;
     }
     return false;
-}
-
-static const char *explain(const struct tui *t, uint32_t id, char *ret, size_t size)
-{
-    const char *key;
-    json_t *h;
-    json_object_foreach(json_object_get(t->host->help, "help"), key, h)
-    {
-        const char *unit = drv_json_text(h, "unit"), *choices = drv_json_text(h, "choices"),
-                   *def = drv_json_text(h, "default");
-        if (tui_id("set", key) != id)
-            continue;
-        snprintf(ret, size, "%s: %s%s%s%s%s Default: %s.", key, drv_json_text(h, "text"),
-                 *unit ? " In " : "", unit, *choices ? " One of " : "", choices,
-                 *def ? def : "empty");
-        return ret;
-    }
-    return NULL;
 }
 
 const struct tui_panel_def tui_panel_settings = {

@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "console.h"
@@ -29,8 +30,8 @@ static struct {
 static void print_keys(void)
 {
     char bar[400];
-    tui_key_bar(pl.tui, bar, sizeof bar, sizeof bar);
-    printf("(Enter: again. Esc is b.)%s\n", bar);
+    tui_plain_bar(pl.tui, bar, sizeof bar);
+    printf("%s\n", bar);
 }
 
 static void print_doc(void)
@@ -149,9 +150,10 @@ static void open_console(struct tui *t)
 static void on_input(evutil_socket_t fd, short what, void *arg)
 {
     struct tui *t = pl.tui;
+    (void)fd;
     (void)what;
     (void)arg;
-    ssize_t n = read(fd, pl.in + pl.in_len, sizeof pl.in - 1 - pl.in_len);
+    ssize_t n = read(STDIN_FILENO, pl.in + pl.in_len, sizeof pl.in - 1 - pl.in_len);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (n <= 0) { // nobody is there any more; a move goes on
@@ -177,6 +179,19 @@ static void on_input(evutil_socket_t fd, short what, void *arg)
         drv_loop_stop(pl.loop);
 }
 
+// Files and /dev/null can be read at any time, which epoll has no word for: they are looked at now
+// and then.
+static int watch_input(void)
+{
+    static const struct timeval soon = {.tv_usec = 50000};
+    struct stat st;
+    bool polled = fstat(STDIN_FILENO, &st) == 0 &&
+                  (S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode) || isatty(STDIN_FILENO));
+    pl.input = event_new(drv_loop_base(pl.loop), polled ? STDIN_FILENO : -1,
+                         (polled ? EV_READ : 0) | EV_PERSIST, on_input, NULL);
+    return pl.input ? event_add(pl.input, polled ? NULL : &soon) : -1;
+}
+
 int tui_plain_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv_err *err)
 {
     memset(&pl, 0, sizeof pl);
@@ -184,8 +199,7 @@ int tui_plain_begin(struct drv_loop *loop, struct tui *t, bool ascii, struct drv
     pl.tui = t;
     pl.ascii = ascii;
     pl.on = true;
-    pl.input = event_new(drv_loop_base(loop), STDIN_FILENO, EV_READ | EV_PERSIST, on_input, NULL);
-    if (!pl.input || event_add(pl.input, NULL) < 0)
+    if (watch_input() < 0)
         return drv_err(err, DRV_EINTERNAL, "cannot watch the input");
     tui_plain_show(NULL);
     return 0;

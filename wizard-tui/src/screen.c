@@ -122,8 +122,8 @@ static int put_body(int first, int rows)
     return focused;
 }
 
-// The row above the keys: the prompt, a message, or that there is more. Returns the column of the
-// prompt's cursor, -1 without a prompt.
+// The row above the keys: the prompt, a message, or that there is more and a note. Returns the
+// column of the prompt's cursor, -1 without a prompt.
 static int put_message(int row, int body_rows)
 {
     const struct tui *t = scr.tui;
@@ -143,9 +143,10 @@ static int put_message(int row, int body_rows)
     if (t->message[0])
         snprintf(text, sizeof text, " %s", t->message);
     else if (below)
-        snprintf(text, sizeof text, " %u more line%s below", below, below == 1 ? "" : "s");
+        snprintf(text, sizeof text, " %u more line%s below  %s", below, below == 1 ? "" : "s",
+                 scr.doc.note);
     else
-        text[0] = '\0';
+        snprintf(text, sizeof text, " %s", scr.doc.note);
     put(row, t->message[0] ? A_BOLD : A_DIM, false, text);
     return -1;
 }

@@ -73,6 +73,8 @@ extern const unsigned tui_keys_count;
 enum tui_cmd tui_key_cmd(enum tui_panel_kind panel, int code);
 // The key bar as far as it fits.
 void tui_key_bar(const struct tui *t, char *ret, size_t size, unsigned columns);
+// The same for lines: what a letter, a number and an empty line do.
+void tui_plain_bar(const struct tui *t, char *ret, size_t size);
 
 enum tui_prompt_kind {
     TUI_PROMPT_NONE,

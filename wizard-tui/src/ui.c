@@ -133,6 +133,7 @@ void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows
     tui_clean(d->title, ascii);
     tui_clean(d->right, ascii);
     tui_clean(d->cli, ascii);
+    tui_clean(d->note, ascii);
     tui_clean(t->message, ascii);
 }
 

@@ -18,6 +18,9 @@ struct ss_url {
 };
 // "smb://fs.example.lan/VM/sub", "local:/srv/vm". -1 DRV_EINVAL with what is expected.
 int ss_url_parse(const char *url, struct ss_url *ret, struct drv_err *err);
+// The same place, as far as the texts tell: servers, shares and paths on SMB without regard to case
+// (MS-SMB2 has them so), and a slash at the end says nothing.
+bool ss_url_same(const struct ss_url *a, const struct ss_url *b);
 
 struct ss_identity {
     const char *ccache; // "FILE:/run/…": who we are at the SMB server; NULL for local stores

@@ -99,6 +99,7 @@ need "it moves back" move "$VM" hv2 hv1
 HOST=hv1
 says hv1 "disc one"
 OLD=$VM
+like "one place has one name as a store" "$(drover_as erin hv1 store add again "smb://FS.$DOMAIN/${SHARE,,}/" 2>&1)" "*store $STORE is that place already*"
 need "another VM" vm create "$OLD-c" --store "$STORE" --memory 32M --accel tcg --graphics none --disk 8M
 like "a name that is taken is refused" "$(vm rename "$VM" "$OLD-c")" "*another VM*named*$OLD-c*"
 need "the other goes" vm_remove "$OLD-c" hv1

@@ -186,8 +186,8 @@ other_reverse() { (echo "${LAN_IP[hv1]} wrong.$DOMAIN"; cat "$WORK/hosts") >"$LA
 
 # --- stores ---
 
-new_store() { drover_on hv1 store add extra "$URL"; }
-other_store() { drover_on hv1 store add extra "$URL" && drover_on hv2 store add extra "$URL/.drover"; }
+new_store() { drover_on hv1 store add extra "$URL/.drover"; }
+other_store() { new_store && drover_on hv2 store add extra "$URL/.drover/owners"; }
 no_store() {
     drover_on hv1 store remove extra
     drover_on hv2 store remove extra

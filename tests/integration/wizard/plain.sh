@@ -28,7 +28,16 @@ expect() { # TEXT WORDS [SECONDS]
 # choose WORDS: the number of the line that was printed last with them.
 choose() { grep -F -- "$1" "$WORK/out" | sed -nE 's/^ *([0-9]+)\) .*/\1/p' | tail -n 1 >&7; }
 
+# of INPUT: the exit status and the last line of a wizard that reads that.
+of() {
+    lab exec admin --user alice -- env HOME="$WORK" timeout 30 drover-wizard --plain -H "hv1.$DOMAIN" <"$1" >"$WORK/out" 2>&1
+    echo "$? $(grep -c 'Enter Again' "$WORK/out")"
+}
+
 test_begin
+echo q >"$WORK/script"
+like "nobody there: it shows its page and ends" "$(of /dev/null)" "0 [1-9]*"
+like "a file can be the input, too" "$(of "$WORK/script")" "0 [1-9]*"
 need "VM made" vm_create "$VM" $IP hv1
 need "VM started" vm_start "$VM" hv1 $IP
 mkfifo "$WORK/in"

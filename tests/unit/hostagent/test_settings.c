@@ -43,6 +43,7 @@ static void bad_values_are_refused_and_change_nothing(void **state)
         {"state_dir", "/tmp", "no setting"}, // drover.conf's
         {"receive", "maybe", "receive"},
         {"max_moves", "-1", "max_moves"},
+        {"bandwidth", "100", "64K bytes a second"},
         {"max_moves", "65", "max_moves"},
         {"max_blackout_ms", "49", "max_blackout_ms"},
         {"max_blackout_ms", "2000ms", "max_blackout_ms"},

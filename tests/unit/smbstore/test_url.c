@@ -75,9 +75,33 @@ static void overlong_parts_are_refused(void **state)
     assert_int_equal(ss_url_parse(url, &u, NULL), -1);
 }
 
+static void the_same_place_is_known_by_another_spelling(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *a, *b;
+        bool same;
+    } cases[] = {
+        {"smb://fs.x.lan/VM", "smb://FS.x.lan/vm/", true},
+        {"smb://fs.x.lan/VM/a", "smb://fs.x.lan/VM/A", true},
+        {"smb://fs.x.lan/VM", "smb://fs.x.lan/VM/a", false},
+        {"smb://fs.x.lan/VM", "smb://fs2.x.lan/VM", false},
+        {"local:/srv/vm", "local:/srv/vm/", true},
+        {"local:/srv/vm", "local:/srv/VM", false},
+        {"local:/VM", "smb://fs.x.lan/VM", false},
+    };
+    for (size_t i = 0; i < DRV_ARRAY_LEN(cases); i++) {
+        struct ss_url a, b;
+        assert_int_equal(ss_url_parse(cases[i].a, &a, NULL), 0);
+        assert_int_equal(ss_url_parse(cases[i].b, &b, NULL), 0);
+        assert_int_equal(ss_url_same(&a, &b), cases[i].same);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_same_place_is_known_by_another_spelling),
         cmocka_unit_test(good_urls_are_split),
         cmocka_unit_test(bad_urls_are_refused_with_an_example),
         cmocka_unit_test(overlong_parts_are_refused),

@@ -77,6 +77,20 @@ static void the_bar_keeps_help_and_quit_at_80(void **state)
     d->t.panels[0].kind = TUI_HOSTS;
 }
 
+static void lines_are_told_what_letters_and_numbers_do(void **state)
+{
+    struct desk *d = *state;
+    char bar[400];
+    tui_plain_bar(&d->t, bar, sizeof bar);
+    assert_string_equal(bar, "Enter Again  ? Help  NUMBER Open  m Move  j Jobs  s Settings  "
+                             "d Doctor  o Console  q Quit  / Filter");
+    desk_focus(d, "web1");
+    desk_key(d, '\r');
+    tui_plain_bar(&d->t, bar, sizeof bar);
+    assert_string_equal(bar,
+                        "Enter Again  ? Help  n Next  NUMBER Choose  b Back  q Quit  / Filter");
+}
+
 static void a_filter_keeps_what_matches(void **state)
 {
     struct desk *d = *state;
@@ -213,6 +227,9 @@ static void help_explains_the_line_with_the_focus(void **state)
     assert_true(json_is_true(json_object_get(a->args, "help")));
     desk_reply(d, a, "{\"help\":{\"send\":{\"text\":\"Let VMs leave.\",\"default\":\"off\"}}}");
     desk_focus(d, "send");
+    desk_show(d);
+    assert_string_equal(d->doc.note, "send: Let VMs leave. Default: off.");
+    assert_string_equal(d->doc.cli, "drover -H hv2 host set send=VALUE");
     desk_key(d, '?');
     desk_line(d, "send: Let VMs leave. Default: off.");
     desk_key(d, 27);
@@ -354,6 +371,7 @@ int main(void)
         T(nothing_is_on_function_keys_alone),
         T(the_bar_keeps_help_and_quit_at_80),
         T(the_way_out_is_on_every_bar),
+        T(lines_are_told_what_letters_and_numbers_do),
         T(a_filter_keeps_what_matches),
         T(moves_are_listed_by_time_whoever_tells_of_them),
         T(help_scrolls_from_the_first_key),
