@@ -25,6 +25,7 @@ struct drv_conf {
     const struct drv_option *table;
     unsigned n;
     struct value *values;
+    char *file; // NULL = none
 };
 
 struct unit {
@@ -296,6 +297,7 @@ void drv_conf_free(struct drv_conf *c)
 {
     if (!c)
         return;
+    free(c->file);
     for (unsigned i = 0; i < c->n; i++)
         value_done(&c->values[i]);
     free(c->values);
@@ -410,11 +412,17 @@ struct drv_conf *drv_conf_load(const struct drv_option *table, const char *path,
         if (n > 0)
             rc = 0; // drop-ins do without the main file
     }
+    c->file = drv_xstrdup(path);
     if (rc == 0)
         return DRV_TAKE(c);
     if (err)
         *err = why;
     return NULL;
+}
+
+const char *drv_conf_file(const struct drv_conf *c)
+{
+    return c->file ? c->file : "";
 }
 
 void drv_conf_reload(struct drv_conf *conf, struct drv_conf *next, char *ignored, size_t size)

@@ -38,3 +38,21 @@ int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode
     unlink(temp);
     return -1;
 }
+
+int drv_file_share(int fd, gid_t gid, mode_t mode)
+{
+    struct stat st;
+    if (fstat(fd, &st) < 0 || (st.st_gid != gid && fchown(fd, (uid_t)-1, gid) < 0))
+        return -1;
+    return fchmod(fd, mode);
+}
+
+int drv_dir_share(const char *path, gid_t gid, mode_t mode, struct drv_err *err)
+{
+    if (mkdir(path, 0700) < 0 && errno != EEXIST)
+        return drv_err_os(err, errno, "cannot make %s", path);
+    DRV_AUTO_CLOSE int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || drv_file_share(fd, gid, mode) < 0)
+        return drv_err_os(err, errno, "cannot give %s to group %d", path, (int)gid);
+    return 0;
+}

@@ -4,7 +4,6 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -32,27 +31,9 @@ static void reset_signals(void)
     sigprocmask(SIG_SETMASK, &none, NULL);
 }
 
-static bool is_kept(int fd, const int *keep, unsigned n)
+static void close_others(void)
 {
-    for (unsigned i = 0; i < n; i++)
-        if (keep[i] == fd)
-            return true;
-    return false;
-}
-
-// Close everything above stderr but the kept descriptors, which lose their close-on-exec flag.
-static void close_others(const int *keep, unsigned n)
-{
-    int top = 2;
-    for (unsigned i = 0; i < n; i++)
-        if (keep[i] > top)
-            top = keep[i];
-    for (int fd = 3; fd <= top; fd++)
-        if (!is_kept(fd, keep, n))
-            close(fd);
-    syscall(SYS_close_range, (unsigned)top + 1, ~0U, 0);
-    for (unsigned i = 0; i < n; i++)
-        fcntl(keep[i], F_SETFD, 0);
+    syscall(SYS_close_range, 3U, ~0U, 0);
 }
 
 static void exec_child(const char *const argv[], const char *const env[])
@@ -152,7 +133,7 @@ static int run(const char *const argv[], const char *const env[], int timeout_ms
         dup2(null_fd, 0);
         dup2(fds[1], 1);
         dup2(fds[1], 2);
-        close_others(NULL, 0);
+        close_others();
         exec_child(argv, env);
     }
     int fork_errno = errno;
@@ -211,7 +192,7 @@ int drv_helper_start(const char *const argv[], const char *const env[], struct d
             _exit(125);
         dup2(sv[1], 0);
         dup2(sv[1], 1);
-        close_others(NULL, 0);
+        close_others();
         exec_child(argv, env);
     }
     int fork_errno = errno;
@@ -341,50 +322,36 @@ static void exec_detached(const struct drv_spawn *s)
     reset_signals();
     int null_fd = open("/dev/null", O_RDONLY);
     int log_fd = open(s->log_path, O_WRONLY | O_CREAT | O_APPEND, 0600);
-    dup2(null_fd, 0);
+    dup2(s->stdin_fd ? s->stdin_fd : null_fd, 0);
     dup2(log_fd >= 0 ? log_fd : null_fd, 1);
     dup2(log_fd >= 0 ? log_fd : null_fd, 2);
-    close_others(s->keep_fds, s->n_keep_fds);
-    if (s->drop_user &&
-        (setgroups(0, NULL) < 0 || setresgid(s->gid, s->gid, s->gid) < 0 ||
-         setresuid(s->uid, s->uid, s->uid) < 0 || prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0))
-        _exit(124);
+    close_others();
     exec_child(s->argv, s->env);
 }
 
-// In the new process: wait until our starter has placed us, run the program.
-static void run_detached(const struct drv_spawn *s, pid_t middle, int fd)
-{
-    char go;
-    // nbdkit asks for SIGTERM at its parent's end: that must be over before it runs.
-    while (getppid() == middle)
-        nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
-    while (read(fd, &go, 1) != 1)
-        if (errno != EINTR)
-            _exit(125);
-    exec_detached(s);
-}
-
 // In the middle process: start the real one, say its pid, end.
-static void fork_detached(const struct drv_spawn *s, int fd, int peer_fd)
+static void fork_detached(const struct drv_spawn *s, int fd)
 {
-    close(peer_fd); // else the starter's end would go unnoticed
     setsid();
     pid_t self = getpid();
     pid_t pid = fork();
-    if (pid == 0)
-        run_detached(s, self, fd);
+    if (pid == 0) {
+        // nbdkit asks for SIGTERM at its parent's end: that must be over before it runs.
+        while (getppid() == self)
+            nanosleep(&(struct timespec){.tv_nsec = 100000}, NULL);
+        exec_detached(s);
+    }
     _exit(write(fd, &pid, sizeof pid) < 0);
 }
 
 pid_t drv_proc_spawn(const struct drv_spawn *s, struct drv_err *err)
 {
     int fds[2];
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds) < 0)
-        return drv_err_os(err, errno, "socketpair");
+    if (pipe2(fds, O_CLOEXEC) < 0)
+        return drv_err_os(err, errno, "pipe");
     pid_t middle = fork();
     if (middle == 0)
-        fork_detached(s, fds[1], fds[0]);
+        fork_detached(s, fds[1]);
     int fork_errno = errno;
     close(fds[1]);
     DRV_AUTO_CLOSE int fd = fds[0];
@@ -395,10 +362,6 @@ pid_t drv_proc_spawn(const struct drv_spawn *s, struct drv_err *err)
     pid_t pid = -1;
     if (read(fd, &pid, sizeof pid) != (ssize_t)sizeof pid || pid < 0)
         return drv_err(err, DRV_EIO, "cannot start %s", s->argv[0]);
-    if (s->place)
-        s->place(pid, s->unit);
-    if (send(fd, "", 1, MSG_NOSIGNAL) != 1)
-        return drv_err(err, DRV_EIO, "cannot start %s: it was killed", s->argv[0]);
     return pid;
 }
 

@@ -84,8 +84,9 @@ struct ha {
     struct ha_probe *probe;
     char fqdn[256], boot_id[DRV_UUID_LEN];
     char store_program[512], smb_helper[512];
+    struct ha_launcher launcher;
     uid_t qemu_uid;
-    gid_t qemu_gid;
+    gid_t qemu_gid;     // a group of its: what it may read or write is given to this one
     int64_t started_ms; // monotonic
     // Loop thread.
     struct ha_settings settings;

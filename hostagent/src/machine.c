@@ -3,12 +3,11 @@
 #include "machine.h"
 
 #include "drover/proc.h"
+#include "qemu_user.h"
 #include <ctype.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <grp.h>
 #include <netdb.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/file.h>
@@ -52,33 +51,14 @@ static int read_boot_id(struct ha *ha, struct drv_err *err)
 
 // --- QEMU's user ---
 
-static bool number(const char *text, unsigned *ret)
-{
-    char *end;
-    errno = 0;
-    unsigned long n = strtoul(text, &end, 10);
-    if (!isdigit((unsigned char)text[0]) || *end || errno || n >= UINT32_MAX)
-        return false;
-    *ret = (unsigned)n;
-    return true;
-}
-
+// A service that runs with a group of QEMU's makes all files with that group, and needs no right to
+// give them another one: it is this group then that QEMU has them by.
 static int find_user(struct ha *ha, struct drv_err *err)
 {
-    const char *user = drv_conf_str(ha->conf, "qemu_user");
-    const char *group = drv_conf_str(ha->conf, "qemu_group");
-    const struct passwd *pw = number(user, &ha->qemu_uid) ? NULL : getpwnam(user);
-    const struct group *gr = number(group, &ha->qemu_gid) ? NULL : getgrnam(group);
-    if (pw)
-        ha->qemu_uid = pw->pw_uid;
-    else if (!isdigit((unsigned char)user[0]))
-        return drv_err(err, DRV_EINVAL, "qemu_user: there is no user \"%s\"", user);
-    if (gr)
-        ha->qemu_gid = gr->gr_gid;
-    else if (!isdigit((unsigned char)group[0]))
-        return drv_err(err, DRV_EINVAL, "qemu_group: there is no group \"%s\"", group);
-    if (ha->qemu_uid == 0 && geteuid() == 0)
-        return drv_err(err, DRV_EINVAL, "qemu_user: QEMU must not run as root");
+    if (ha_qemu_user(ha->conf, &ha->qemu_uid, &ha->qemu_gid, err) < 0)
+        return -1;
+    if (getegid() != 0)
+        ha->qemu_gid = getegid();
     return 0;
 }
 
@@ -110,7 +90,7 @@ static int own_folder(const char *option, const char *path, mode_t mode, struct 
     if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || st.st_mode & (S_IWGRP | S_IWOTH)) {
         drv_err(err, DRV_EDENIED, "%s: %s must be a folder that only droverd's user can write",
                 option, path);
-        return drv_err_hint(err, "chown root %s; chmod go-w %s", path, path);
+        return drv_err_hint(err, "chown %d %s; chmod go-w %s", (int)geteuid(), path, path);
     }
     if ((st.st_mode & 07777) != mode && chmod(path, mode) < 0)
         return drv_err_os(err, errno, "%s: %s", option, path);
@@ -127,11 +107,23 @@ static int make_folders(struct ha *ha, struct drv_err *err)
     return own_folder("run_dir", vm_dir, 0711, err); // QEMU passes through to its own folder
 }
 
+// systemd's sockets, if it runs us, lie beside ours.
+static int find_launcher(struct ha *ha, struct drv_err *err)
+{
+    struct ha_launcher *l = &ha->launcher;
+    const char *run_dir = drv_conf_str(ha->conf, "run_dir");
+    DRV_COPY(l->config, drv_conf_file(ha->conf));
+    snprintf(l->vm_socket, sizeof l->vm_socket, "%s/launch/vm.sock", run_dir);
+    snprintf(l->store_socket, sizeof l->store_socket, "%s/launch/store.sock", run_dir);
+    return find_helper(ha, "drover-launch", l->program, sizeof l->program, err);
+}
+
 int ha_machine_init(struct ha *ha, struct drv_err *err)
 {
     if (find_fqdn(ha, err) < 0 || read_boot_id(ha, err) < 0 || find_user(ha, err) < 0 ||
         find_helper(ha, "drover-store", ha->store_program, sizeof ha->store_program, err) < 0 ||
-        find_helper(ha, "drover-smb", ha->smb_helper, sizeof ha->smb_helper, err) < 0)
+        find_helper(ha, "drover-smb", ha->smb_helper, sizeof ha->smb_helper, err) < 0 ||
+        find_launcher(ha, err) < 0)
         return -1;
     return make_folders(ha, err);
 }

@@ -2,6 +2,7 @@
 // The mover's QEMU ports: memory and disk streams of the VM on this host.
 #include "move.h"
 
+#include "drover/file.h"
 #include "qmp_block.h"
 #include "qmp_migrate.h"
 #include "tcpstat.h"
@@ -51,13 +52,11 @@ static int add_key(struct ha_move *m, const char *id, const uint8_t *key, bool s
     if (!m->plan.encrypt)
         return 0;
     key_dir(m, id, dir, sizeof dir);
-    if (mkdir(dir, 0700) < 0 && errno != EEXIST)
-        return drv_err_os(err, errno, "cannot make %s", dir);
-    if (m->ha->qemu_uid && chown(dir, m->ha->qemu_uid, m->ha->qemu_gid) < 0)
-        return drv_err_os(err, errno, "cannot give %s to QEMU", dir);
+    if (drv_dir_share(dir, m->ha->qemu_gid, 0710, err) < 0)
+        return -1;
     *ret_id = id;
     if (qmp_psk_del(qmp_of(m), id, err) < 0 ||
-        qmp_psk_write(dir, key, HA_KEY_BYTES, m->ha->qemu_uid, m->ha->qemu_gid, err) < 0)
+        qmp_psk_write(dir, key, HA_KEY_BYTES, m->ha->qemu_gid, err) < 0)
         return -1;
     return qmp_psk_add(qmp_of(m), id, dir, server, err);
 }

@@ -8,7 +8,6 @@
 
 #include "agent.h"
 #include "disc.h"
-#include "supervisor.h"
 
 enum { QCOW2_HEADROOM_MIN = 64 << 20 };
 
@@ -106,7 +105,8 @@ int ha_proc_base(struct ha *ha, const char *store, struct ha_proc_base *ret, str
         .no_encryption = !settings.encrypt,
         .socket_uid = ha->qemu_uid,
         .socket_gid = ha->qemu_gid,
-        .place = ha_supervisor_release,
+        .spawn = ha_launch_store,
+        .spawn_arg = &ha->launcher,
     };
     return 0;
 }

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "drover/file.h"
 #include "drover/proc.h"
 #include "drover/util.h"
 #include "qmp.h"
@@ -106,12 +107,8 @@ static int ask_qemu(const struct probe_run *run, const char *accel, struct ha_pr
     ha_argv_add(&a, "-S");
     ha_argv_add(&a, "-qmp");
     ha_argv_add(&a, "unix:%s,server=on,wait=off", sock);
-    struct drv_spawn s = {.argv = (const char *const *)a.v,
-                          .log_path = log,
-                          .drop_user = run->uid != 0,
-                          .uid = run->uid,
-                          .gid = run->gid};
-    pid_t pid = drv_proc_spawn(&s, err);
+    struct ha_order order = {.argv = (const char **)a.v};
+    pid_t pid = ha_launch_vm(run->launcher, &order, log, err);
     ha_argv_done(&a);
     if (pid < 0)
         return -1;
@@ -158,13 +155,11 @@ static void make_key(const char *emulator, uid_t uid, char *out, size_t size)
 
 static int make_dirs(struct probe_run *run, struct drv_err *err)
 {
-    DRV_COPY(run->dir, "/tmp/drover-probe-XXXXXX");
+    snprintf(run->dir, sizeof run->dir, "%s/probe-XXXXXX", run->parent);
     if (!mkdtemp(run->dir) || chmod(run->dir, 0711) < 0)
-        return drv_err_os(err, errno, "cannot create a directory in /tmp");
+        return drv_err_os(err, errno, "cannot create a directory in %s", run->parent);
     snprintf(run->sock_dir, sizeof run->sock_dir, "%s/q", run->dir);
-    if (mkdir(run->sock_dir, 0700) < 0 ||
-        (run->uid && chown(run->sock_dir, run->uid, run->gid) < 0)) {
-        drv_err_os(err, errno, "cannot create %s", run->sock_dir);
+    if (drv_dir_share(run->sock_dir, run->gid, 0770, err) < 0) {
         rmdir(run->sock_dir);
         rmdir(run->dir);
         return -1;
@@ -172,22 +167,22 @@ static int make_dirs(struct probe_run *run, struct drv_err *err)
     return 0;
 }
 
-struct ha_probe *ha_probe_run(const char *emulator, uid_t uid, gid_t gid, const char *cache_path,
-                              struct drv_err *err)
+struct ha_probe *ha_probe_run(const struct ha_probe_spec *spec, struct drv_err *err)
 {
     char path[PATH_MAX], key[PATH_MAX + 256];
-    const char *name = emulator ? emulator : "qemu-system-x86_64";
+    const char *name = spec->emulator ? spec->emulator : "qemu-system-x86_64";
     if (find_emulator(name, path) < 0) {
         drv_err(err, DRV_ENOTFOUND, "there is no %s on this host", name);
         drv_err_hint(err, "install the package qemu-system-x86");
         return NULL;
     }
-    make_key(path, uid, key, sizeof key);
+    make_key(path, spec->uid, key, sizeof key);
     struct ha_probe *p = drv_xcalloc(1, sizeof *p);
-    if (cache_path && probe_cache_read(cache_path, key, p) == 0)
+    if (spec->cache_path && probe_cache_read(spec->cache_path, key, p) == 0)
         return p;
 
-    struct probe_run run = {.emulator = path, .uid = uid, .gid = gid};
+    struct probe_run run = {
+        .emulator = path, .launcher = spec->launcher, .gid = spec->gid, .parent = spec->dir};
     if (make_dirs(&run, err) < 0) {
         free(p);
         return NULL;
@@ -205,8 +200,8 @@ struct ha_probe *ha_probe_run(const char *emulator, uid_t uid, gid_t gid, const 
         free(p);
         return NULL;
     }
-    if (cache_path)
-        probe_cache_write(cache_path, key, p);
+    if (spec->cache_path)
+        probe_cache_write(spec->cache_path, key, p);
     return p;
 }
 

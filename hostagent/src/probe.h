@@ -6,6 +6,7 @@
 #define HOSTAGENT_PROBE_H
 
 #include "drover/err.h"
+#include "launch.h"
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -23,12 +24,18 @@ struct ha_probe {
     char cpus_kvm[HA_PROBE_MAX_NAMES][HA_PROBE_NAME];
 };
 
-// Probe with emulator (NULL = "qemu-system-x86_64"), run as uid and gid (0 = ours): as QEMU will
-// run, since who may open /dev/kvm is part of the question. cache_path: file to keep the answer in
-// (NULL = none). Returns a heap object (free()). NULL: DRV_ENOTFOUND (no QEMU), DRV_EPEER,
-// DRV_ETIMEDOUT.
-struct ha_probe *ha_probe_run(const char *emulator, uid_t uid, gid_t gid, const char *cache_path,
-                              struct drv_err *err);
+struct ha_probe_spec {
+    const char *emulator; // NULL = "qemu-system-x86_64"
+    const struct ha_launcher *launcher;
+    const char *dir; // in which a scratch directory is made; QEMU's user may pass through
+    uid_t uid;       // QEMU's, part of the question: who may open /dev/kvm
+    gid_t gid;
+    const char *cache_path; // file to keep the answer in; NULL = none
+};
+
+// Ask QEMU, run as it will run. Returns a heap object (free()). NULL: DRV_ENOTFOUND (no QEMU),
+// DRV_EPEER, DRV_ETIMEDOUT.
+struct ha_probe *ha_probe_run(const struct ha_probe_spec *spec, struct drv_err *err);
 
 bool ha_probe_has_machine(const struct ha_probe *p, const char *machine);
 // accel "kvm" or "tcg". Without KVM no model counts for it.

@@ -10,10 +10,11 @@
 // Where and as whom the probe's QEMUs run.
 struct probe_run {
     const char *emulator;
-    uid_t uid; // 0 = ours
+    const struct ha_launcher *launcher;
     gid_t gid;
-    char dir[64];      // scratch directory, ours: disk image, log
-    char sock_dir[80]; // below it, QEMU's
+    const char *parent;
+    char dir[80];      // scratch directory in it, ours: disk image, log
+    char sock_dir[96]; // below it, where QEMU may write
 };
 
 // Run a small guest under accel: true if it did its work in time. Else note says why.

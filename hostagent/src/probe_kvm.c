@@ -104,12 +104,8 @@ bool probe_guest_runs(const struct probe_run *run, const char *accel, char *note
     struct drv_err err = DRV_ERR_INIT;
     struct ha_argv a = {.v = NULL};
     add_args(&a, run, accel, image);
-    struct drv_spawn s = {.argv = (const char *const *)a.v,
-                          .log_path = log,
-                          .drop_user = run->uid != 0,
-                          .uid = run->uid,
-                          .gid = run->gid};
-    pid_t pid = write_image(image, &err) < 0 ? -1 : drv_proc_spawn(&s, &err);
+    struct ha_order order = {.argv = (const char **)a.v};
+    pid_t pid = write_image(image, &err) < 0 ? -1 : ha_launch_vm(run->launcher, &order, log, &err);
     ha_argv_done(&a);
     bool ended = false, spoke = false;
     drv_copy(note, size, pid < 0 ? err.msg : "QEMU ended without a word");

@@ -12,12 +12,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "drover/file.h"
 #include "drover/proc.h"
 #include "qemu_state.h"
-#include "supervisor.h"
-#include "tap.h"
 
-enum { START_TIMEOUT_MS = 20 * 1000, ATTACH_TIMEOUT_MS = 5 * 1000, POLL_MS = 10 };
+enum { START_TIMEOUT_MS = 20 * 1000, ATTACH_TIMEOUT_MS = 5 * 1000, POLL_MS = 10, TAP_FD = 10 };
 
 static void in_dir(const char *dir, const char *name, char out[PATH_MAX])
 {
@@ -37,11 +36,7 @@ static int make_dirs(const struct ha_qemu_spec *spec, const char *sock_dir, stru
 {
     if (mkdir(spec->dir, 0711) < 0 && errno != EEXIST)
         return drv_err_os(err, errno, "cannot create %s", spec->dir);
-    if (mkdir(sock_dir, 0700) < 0 && errno != EEXIST)
-        return drv_err_os(err, errno, "cannot create %s", sock_dir);
-    if (spec->uid && chown(sock_dir, spec->uid, spec->gid) < 0)
-        return drv_err_os(err, errno, "cannot give %s to uid %d", sock_dir, (int)spec->uid);
-    return 0;
+    return drv_dir_share(sock_dir, spec->gid, 0770, err);
 }
 
 // QEMU's own directory is emptied by names read from it: its owner may have put anything there.
@@ -110,26 +105,6 @@ int ha_qemu_sweep(const char *dir, struct drv_err *err)
 
 // --- start ---
 
-static void close_taps(const int fds[], unsigned n)
-{
-    for (unsigned i = 0; i < n; i++)
-        close(fds[i]);
-}
-
-// All of them or none.
-static int open_taps(struct ha_qemu *h, int fds[], struct drv_err *err)
-{
-    for (unsigned i = 0; i < h->def.n_nics; i++) {
-        const struct ss_nic *nic = &h->def.nics[i];
-        fds[i] = ha_tap_open(nic->network, h->taps[i], err);
-        if (fds[i] < 0) {
-            close_taps(fds, i);
-            return drv_err_prefix(err, "%s", nic->id);
-        }
-    }
-    return 0;
-}
-
 // For the VM's log.
 static void note_command(const char *dir, const struct ha_argv *argv)
 {
@@ -141,39 +116,39 @@ static void note_command(const char *dir, const struct ha_argv *argv)
         fprintf(f, "%s\n", text);
 }
 
-// Command line and process; our copies of the taps are closed in any case.
+// Taps get the numbers that the command line says.
+static void order_taps(const struct ha_qemu *h, struct ha_qemu_rt *rt, struct ha_order *o)
+{
+    o->n_taps = h->def.n_nics;
+    for (unsigned i = 0; i < o->n_taps; i++) {
+        DRV_COPY(o->taps[i].bridge, h->def.nics[i].network);
+        o->taps[i].fd = rt->tap_fds[i] = TAP_FD + (int)i;
+    }
+}
+
+// Command line and process.
 static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char *sock_dir,
                  struct drv_err *err)
 {
     struct ha_qemu_rt rt = spec->rt;
-    rt.sock_dir = sock_dir;
-    if (open_taps(h, rt.tap_fds, err) < 0)
-        return -1;
+    struct ha_order o = {.n_taps = 0};
     char log_path[PATH_MAX];
-    in_dir(h->dir, "qemu.log", log_path);
     struct ha_argv argv;
-    DRV_AUTO_FREE char *unit = drv_xasprintf("qemu-%s", h->def.uuid);
+    rt.sock_dir = sock_dir;
+    order_taps(h, &rt, &o);
+    in_dir(h->dir, "qemu.log", log_path);
     int rc = ha_qemu_args(&h->def, &rt, &argv, err);
     if (rc == 0) {
         note_command(h->dir, &argv);
-        struct drv_spawn s = {
-            .argv = (const char *const *)argv.v,
-            .log_path = log_path,
-            .keep_fds = rt.tap_fds,
-            .n_keep_fds = h->def.n_nics,
-            .drop_user = spec->uid != 0,
-            .uid = spec->uid,
-            .gid = spec->gid,
-            .place = ha_supervisor_release,
-            .unit = unit,
-        };
-        h->pid = drv_proc_spawn(&s, err);
+        o.argv = (const char **)argv.v;
+        h->pid = ha_launch_vm(spec->launcher, &o, log_path, err);
         rc = h->pid < 0 ? -1 : 0;
     }
-    close_taps(rt.tap_fds, h->def.n_nics);
     ha_argv_done(&argv);
     if (rc < 0)
         return -1;
+    for (unsigned i = 0; i < o.n_taps; i++)
+        DRV_COPY(h->taps[i], o.taps[i].name);
     h->start_time = drv_proc_start_time(h->pid);
     return 0;
 }

@@ -4,13 +4,14 @@
 // threads.
 //
 // Layout of a VM's run directory (made here; on tmpfs, so it never survives the host):
-//   <dir>/state.json    what ha_qemu_attach() needs (root's; QEMU cannot write here)
+//   <dir>/state.json    what ha_qemu_attach() needs (ours; QEMU cannot write here)
 //   <dir>/qemu.log      QEMU's messages
 //   <dir>/start.log     its command line; both stay when QEMU ends, for the VM's log (vm_log.h)
-//   <dir>/qemu/         owned by QEMU's user: monitors, serial console, VNC, pid file
+//   <dir>/qemu/         QEMU's group may write: monitors, serial console, VNC, pid file
 #ifndef HOSTAGENT_QEMU_PROC_H
 #define HOSTAGENT_QEMU_PROC_H
 
+#include "launch.h"
 #include "qemu_args.h"
 #include "qmp.h"
 #include <sys/types.h>
@@ -19,9 +20,9 @@ struct ha_qemu_spec {
     const struct ss_vmdef *def;
     struct ha_qemu_rt rt; // sock_dir and tap_fds are filled in here
     const char *dir;      // run directory of this VM
-    uid_t uid;            // QEMU runs as this user without privileges; 0 = keep ours (tests)
-    gid_t gid;
-    uint64_t epoch;                      // stored with the rest, see struct ha_qemu
+    const struct ha_launcher *launcher;
+    gid_t gid;      // a group of QEMU's user: its directory and what it shall read are given to it
+    uint64_t epoch; // stored with the rest, see struct ha_qemu
     const struct qmp_handlers *handlers; // for the QMP connection; NULL = none
     int timeout_ms;                      // until QMP answers; 0 = 20 s
 };

@@ -85,10 +85,10 @@ int qmp_mig_wait(struct qmp *q, unsigned mask, int timeout_ms, struct qmp_mig_in
 
 // --- pre-shared keys for the memory and disk streams ---
 
-// Write <dir>/keys.psk anew (mode 0600, of uid:gid, user "qemu", key in hex) for qmp_psk_add().
+// Write <dir>/keys.psk anew (mode 0640, of group gid, user "qemu", key in hex) for qmp_psk_add().
 // key_len 16..64. The directory exists. GnuTLS's server side reads the file at the handshake, so it
 // stays until the stream is up; qmp_psk_wipe() removes it.
-int qmp_psk_write(const char *dir, const uint8_t *key, size_t key_len, uid_t uid, gid_t gid,
+int qmp_psk_write(const char *dir, const uint8_t *key, size_t key_len, gid_t gid,
                   struct drv_err *err);
 void qmp_psk_wipe(const char *dir);
 

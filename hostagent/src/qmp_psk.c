@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "drover/file.h"
 #include "drover/util.h"
 
 // TLS 1.3 with AES-128-GCM alone: twice as fast as GnuTLS's default order, which takes AES-256.
@@ -33,7 +34,7 @@ static size_t format_key(const uint8_t *key, size_t key_len, char *out)
     return n;
 }
 
-int qmp_psk_write(const char *dir, const uint8_t *key, size_t key_len, uid_t uid, gid_t gid,
+int qmp_psk_write(const char *dir, const uint8_t *key, size_t key_len, gid_t gid,
                   struct drv_err *err)
 {
     char path[512], line[2 * KEY_MAX + 16];
@@ -48,7 +49,7 @@ int qmp_psk_write(const char *dir, const uint8_t *key, size_t key_len, uid_t uid
     ssize_t n = write(fd, line, len);
     int why = n < 0 ? errno : EIO;
     explicit_bzero(line, sizeof line);
-    if (n != (ssize_t)len || fchown(fd, uid, gid) < 0) {
+    if (n != (ssize_t)len || drv_file_share(fd, gid, 0640) < 0) {
         why = n == (ssize_t)len ? errno : why;
         unlink(path);
         return drv_err_os(err, why, "cannot write %s", path);

@@ -73,7 +73,12 @@ static int probe(struct ha *ha, struct drv_err *err)
 {
     DRV_AUTO_FREE char *cache = drv_xasprintf("%s/probe.json", drv_conf_str(ha->conf, "state_dir"));
     int64_t start = drv_now_ms();
-    ha->probe = ha_probe_run(NULL, ha->qemu_uid, ha->qemu_gid, cache, err);
+    const struct ha_probe_spec spec = {.launcher = &ha->launcher,
+                                       .dir = drv_conf_str(ha->conf, "run_dir"),
+                                       .uid = ha->qemu_uid,
+                                       .gid = ha->qemu_gid,
+                                       .cache_path = cache};
+    ha->probe = ha_probe_run(&spec, err);
     if (!ha->probe)
         return drv_err_prefix(err, "what QEMU can do here");
     drv_log(LOG_INFO, "agent.probe", F_STR("qemu", ha->probe->qemu_package),

@@ -69,10 +69,8 @@ static struct ss_store *open_url(struct ha *ha, const char *url, const char *use
     struct ss_url u;
     if (ss_url_parse(url, &u, err) < 0)
         return NULL;
-    struct ss_identity who = {.helper = ha->smb_helper,
-                              .timeout_ms = timeout_ms,
-                              .image_uid = ha->qemu_uid,
-                              .image_gid = ha->qemu_gid};
+    struct ss_identity who = {
+        .helper = ha->smb_helper, .timeout_ms = timeout_ms, .image_gid = ha->qemu_gid};
     if (u.kind == SS_SMB) {
         if (!user_ccache && ha_host_ccache(ha, host_ccache, sizeof host_ccache, err) < 0)
             return NULL;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// The agent under a service manager: see supervisor.h. The scopes are in scope.c.
+// The agent under a service manager: see supervisor.h.
 #include "supervisor.h"
 
 #include <errno.h>

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // What a service manager hands to the agent and hears from it: the listening local socket,
-// readiness, the watchdog (sd_listen_fds(3), sd_notify(3)), and units of their own for processes
-// that outlive the agent. Without one, as in the lab, all of this does nothing.
+// readiness, the watchdog (sd_listen_fds(3), sd_notify(3)). Without one, as in the lab, all of this
+// does nothing.
 #ifndef HOSTAGENT_SUPERVISOR_H
 #define HOSTAGENT_SUPERVISOR_H
 
@@ -18,12 +18,5 @@ int ha_supervisor_socket(int *ret, struct drv_err *err);
 // that; free with event_free(). Loop thread.
 struct event *ha_supervisor_ready(struct drv_loop *loop);
 void ha_supervisor_stopping(void);
-
-// Put a process into a transient scope of drover.slice, out of the agent's control group: neither a
-// stop, a kill nor a memory limit of the agent reaches it there. unit: the scope's name without
-// ".scope". When that cannot be had it is logged, and the process stays where it is:
-// KillMode=process of the agent's unit still spares it. Nothing happens without NOTIFY_SOCKET in
-// the environment. Blocks for at most some seconds; worker threads. (org.freedesktop.systemd1(5))
-void ha_supervisor_release(pid_t pid, const char *unit);
 
 #endif

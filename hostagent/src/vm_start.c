@@ -71,8 +71,11 @@ struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool inco
     char dir[256];
     struct paths *paths = drv_xcalloc(1, sizeof *paths);
     DRV_AUTO_FREE void *owned = paths;
-    struct ha_qemu_spec spec = {
-        .def = def, .uid = ha->qemu_uid, .gid = ha->qemu_gid, .handlers = handlers, .dir = dir};
+    struct ha_qemu_spec spec = {.def = def,
+                                .launcher = &ha->launcher,
+                                .gid = ha->qemu_gid,
+                                .handlers = handlers,
+                                .dir = dir};
     ha_vm_dir(ha, def->uuid, dir, sizeof dir);
     spec.rt.incoming = incoming;
     spec.rt.nbd_reconnect_s = NBD_RECONNECT_S;

@@ -234,8 +234,10 @@ static int listen_on(struct nbd_server *s, gid_t gid, struct drv_err *err)
     if (s->fd < 0)
         return drv_err_os(err, errno, "socket");
     unlink(s->path);
-    if (bind(s->fd, (struct sockaddr *)&sa, sizeof sa) < 0 || chmod(s->path, 0600) < 0 ||
-        chown(s->path, s->uid, gid) < 0 || listen(s->fd, BACKLOG) < 0)
+    struct stat st;
+    if (bind(s->fd, (struct sockaddr *)&sa, sizeof sa) < 0 || lstat(s->path, &st) < 0 ||
+        (st.st_gid != gid && chown(s->path, (uid_t)-1, gid) < 0) || chmod(s->path, 0660) < 0 ||
+        listen(s->fd, BACKLOG) < 0)
         return drv_err_os(err, errno, "NBD socket %s", s->path);
     return 0;
 }

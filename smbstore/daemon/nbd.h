@@ -51,7 +51,8 @@ struct nbd_ops {
 };
 
 struct nbd_server;
-// Listens on a unix socket at path (removed first), 0600, owned by uid:gid.
+// Listens on a unix socket at path (removed first), 0660, of group gid, for uid, root and
+// ourselves.
 struct nbd_server *nbd_server_new(struct drv_loop *loop, const char *path, uid_t uid, gid_t gid,
                                   const struct nbd_ops *ops, void *arg, struct drv_err *err);
 // Ends all connections. Requests under way are still completed by the other side with nbd_done()

@@ -32,8 +32,8 @@ static const struct argp_option options[] = {
     {"image", O_IMAGE, "URL", 0,
      "File to serve, smb://server/share/path; needs --nbd and --replay-log", 0},
     {"nbd", O_NBD, "PATH", 0, "Where QEMU connects, a unix socket", 0},
-    {"nbd-uid", O_NBD_UID, "UID", 0, "Owner of that socket", 0},
-    {"nbd-gid", O_NBD_GID, "GID", 0, "Its group", 0},
+    {"nbd-uid", O_NBD_UID, "UID", 0, "User who may connect to that socket", 0},
+    {"nbd-gid", O_NBD_GID, "GID", 0, "Group of that socket", 0},
     {"export-bytes", O_EXPORT, "BYTES", 0,
      "Size of the NBD export; 0, the default, is the size of the file. A qcow2 file needs room to "
      "grow",

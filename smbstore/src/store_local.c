@@ -1,32 +1,31 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// A folder of this host as a store. Every path is resolved by openat2 below the store's folder and
-// without symbolic links, so that nothing inside a store can lead out of it.
+// A folder of this host as a store. Every path is resolved below the store's folder and without
+// symbolic links, so that nothing inside a store can lead out of it.
+#include "drover/file.h"
 #include "store_int.h"
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/fs.h>
-#include <linux/openat2.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
-#include <sys/syscall.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
 struct local {
     struct ss_store base;
-    int root; // the store's folder
-    uid_t uid;
-    gid_t gid;
+    int root;  // the store's folder
+    gid_t gid; // QEMU has its images by it
 };
 
 enum {
     FOLDER_MODE = 0711, // QEMU reaches its images by name and need not list
-    IMAGE_MODE = 0600,
+    IMAGE_MODE = 0660,
     FILE_MODE = 0600,
 };
 
@@ -37,14 +36,52 @@ static struct local *local_of(struct ss_store *st)
 
 // --- resolving ---
 
+// What stands in dir under name, as O_PATH; a symbolic link is refused. -1 with errno.
+static int step(int dir, const char *name)
+{
+    struct stat st;
+    int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0 || (fstat(fd, &st) == 0 && !S_ISLNK(st.st_mode)))
+        return fd;
+    close(fd);
+    errno = ELOOP;
+    return -1;
+}
+
+// The folder of path's last component, whose name is put into leaf. -1 with errno.
+static int walk(const struct local *l, const char *path, char leaf[NAME_MAX + 1])
+{
+    int dir = openat(l->root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    while (dir >= 0) {
+        size_t len = strcspn(path, "/");
+        bool bad = len > NAME_MAX || (len == 2 && !strncmp(path, "..", 2));
+        snprintf(leaf, NAME_MAX + 1, "%.*s", (int)(len && !bad ? len : 1), len ? path : ".");
+        if (!bad && !path[len])
+            return dir;
+        int next = bad ? -1 : step(dir, leaf), e = bad ? EINVAL : errno;
+        close(dir);
+        errno = e;
+        dir = next;
+        path += len + 1;
+    }
+    return -1;
+}
+
+// Component by component, none of them a link or "..": openat2's RESOLVE_BENEATH would do the same,
+// but no sandbox that forbids set-user-ID bits (RestrictSUIDSGID=) lets it pass.
 static int open_below(const struct local *l, const char *path, int flags, mode_t mode)
 {
-    struct open_how how = {
-        .flags = (uint64_t)(flags | O_CLOEXEC),
-        .mode = mode,
-        .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS,
-    };
-    return (int)syscall(SYS_openat2, l->root, *path ? path : ".", &how, sizeof how);
+    char leaf[NAME_MAX + 1];
+    DRV_AUTO_CLOSE int dir = walk(l, path, leaf);
+    if (dir < 0)
+        return -1;
+    if (!(flags & (O_PATH | O_DIRECTORY)))
+        return openat(dir, leaf, flags | O_NOFOLLOW | O_CLOEXEC, mode);
+    int fd = step(dir, leaf);
+    if (fd < 0 || flags & O_PATH)
+        return fd;
+    DRV_AUTO_CLOSE int folder = fd;
+    return openat(folder, ".", flags | O_CLOEXEC);
 }
 
 static int fail(struct drv_err *err, const struct local *l, const char *what, const char *path)
@@ -174,7 +211,7 @@ static int local_chmod_readonly(struct ss_store *st, const char *path, struct dr
     struct local *l = local_of(st);
     struct stat sb;
     DRV_AUTO_CLOSE int fd = open_file(l, path, O_RDONLY, &sb);
-    if (fd < 0 || fchmod(fd, 0400) < 0 || fsync(fd) < 0)
+    if (fd < 0 || fchmod(fd, 0440) < 0 || fsync(fd) < 0)
         return fail(err, l, "make read-only", path);
     return 0;
 }
@@ -300,8 +337,8 @@ static int fill_image(const struct local *l, int fd, uint64_t size_bytes, const 
         return -1;
     if ((uint64_t)sb.st_size < size_bytes && ftruncate(fd, (off_t)size_bytes) < 0)
         return -1;
-    // Last, so that a half made image never belongs to QEMU's user.
-    return fchown(fd, l->uid, l->gid) < 0 || fsync(fd) < 0 ? -1 : 0;
+    // Last, so that QEMU never gets a half made image.
+    return drv_file_share(fd, l->gid, IMAGE_MODE) < 0 || fsync(fd) < 0 ? -1 : 0;
 }
 
 static int local_create_image(struct ss_store *st, const char *path, uint64_t size_bytes,
@@ -311,7 +348,7 @@ static int local_create_image(struct ss_store *st, const char *path, uint64_t si
     const char *leaf;
     DRV_AUTO_CLOSE int dir = open_parent(l, path, &leaf);
     DRV_AUTO_CLOSE int fd =
-        dir < 0 ? -1 : openat(dir, leaf, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, IMAGE_MODE);
+        dir < 0 ? -1 : openat(dir, leaf, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (fd < 0)
         return fail(err, l, "create", path);
     if (fill_image(l, fd, size_bytes, initial_file) < 0 || fsync(dir) < 0) {
@@ -400,7 +437,7 @@ static int copy_into(const struct local *l, const struct copy *c, int dir, const
     int rc = copy_ranges(c);
     if (rc != 0)
         return rc;
-    if (fchown(c->to, l->uid, l->gid) < 0 || fsync(c->to) < 0 ||
+    if (drv_file_share(c->to, l->gid, IMAGE_MODE) < 0 || fsync(c->to) < 0 ||
         renameat2(dir, temp, dir, leaf, RENAME_NOREPLACE) < 0)
         return -1;
     return fsync(dir);
@@ -421,7 +458,7 @@ static int local_copy(struct ss_store *st, const char *from, const char *to,
         return fail(err, l, "copy", from);
     DRV_AUTO_CLOSE int dir = open_parent(l, to, &leaf);
     DRV_AUTO_CLOSE int out =
-        dir < 0 ? -1 : openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, IMAGE_MODE);
+        dir < 0 ? -1 : openat(dir, temp, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (out < 0)
         return fail(err, l, "copy to", to);
     struct copy c = {in, out, (uint64_t)sb.st_size, progress, arg};
@@ -550,7 +587,6 @@ struct ss_store *ssi_local_open(const struct ss_url *url, const struct ss_identi
     l->base.ops = &local_ops;
     l->base.url = *url;
     l->root = root;
-    l->uid = who->image_uid;
     l->gid = who->image_gid;
     return &l->base;
 }

@@ -109,11 +109,8 @@ static pid_t spawn(const struct ss_proc_spec *s, struct drv_err *err)
     DRV_AUTO_FREE char *krb5_conf = drv_xasprintf("KRB5_CONFIG=%s", krb5 ? krb5 : "/etc/krb5.conf");
     const char *const env[] = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL=C.UTF-8", ccache,
                                krb5_conf, NULL};
-    const char *vm = strrchr(s->dir, '/'); // its folder has its UUID for a name
-    DRV_AUTO_FREE char *unit = drv_xasprintf("store-%s-%s", vm ? vm + 1 : s->dir, s->name);
-    struct drv_spawn sp = {
-        .argv = a.argv, .env = env, .log_path = log, .place = s->place, .unit = unit};
-    return drv_proc_spawn(&sp, err);
+    const struct drv_spawn sp = {.argv = a.argv, .env = env, .log_path = log};
+    return s->spawn ? s->spawn(&sp, s->spawn_arg, err) : drv_proc_spawn(&sp, err);
 }
 
 // The last line of the log, for a process that ended before it could answer.

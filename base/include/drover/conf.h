@@ -53,6 +53,8 @@ struct drv_conf *drv_conf_parse(const struct drv_option *table, const char *text
 // in one of them refuses all. DRV_ENOTFOUND when there is none of them. Blocking.
 struct drv_conf *drv_conf_load(const struct drv_option *table, const char *path,
                                struct drv_err *err);
+// The file it was loaded from; "" = none.
+const char *drv_conf_file(const struct drv_conf *c);
 // Take next's reloadable values into *conf and free next. Names of changed options that need a
 // restart are written to ignored ("port, socket"; "" if none).
 void drv_conf_reload(struct drv_conf *conf, struct drv_conf *next, char *ignored, size_t size);

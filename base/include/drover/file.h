@@ -14,4 +14,11 @@
 int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode,
                      struct drv_err *err);
 
+// Let a group have an open file or folder, by this mode whatever the umask is. The group need not
+// be ours when the file has it already: the service runs with QEMU's group, so that what it makes
+// is of that group, and needs no right to give files away. -1 with errno.
+int drv_file_share(int fd, gid_t gid, mode_t mode);
+// The same with a folder, which is made if it is not there and may not be a link.
+int drv_dir_share(const char *path, gid_t gid, mode_t mode, struct drv_err *err);
+
 #endif

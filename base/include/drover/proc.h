@@ -10,7 +10,7 @@
 #include <sys/types.h>
 
 // Children never inherit our environment: env is the whole of it ("KEY=value", NULL-terminated);
-// NULL gives PATH alone. All descriptors but 0-2 and those listed are closed in the child.
+// NULL gives PATH alone. All descriptors but 0-2 are closed in the child.
 
 // Path of a program that belongs to us: beside our own, one folder up in lib/ (the build folder),
 // or in libexec, a path from our own folder. -1 DRV_ENOTFOUND.
@@ -47,17 +47,10 @@ struct drv_spawn {
     const char *const *argv;
     const char *const *env;
     const char *log_path; // stdout and stderr are appended here
-    const int *keep_fds;  // inherited under their own numbers; n_keep_fds of them
-    unsigned n_keep_fds;
-    bool drop_user; // setgid/setuid/no groups, no_new_privs
-    uid_t uid;
-    gid_t gid;
-    // Called with the new pid and unit before the program runs; NULL = nothing to do.
-    void (*place)(pid_t pid, const char *unit);
-    const char *unit;
+    int stdin_fd;         // becomes its stdin; 0 = /dev/null
 };
-// Start a detached process (double fork, new session): it is nobody's child and survives us. One
-// whose starter dies before it could be placed ends. Returns its pid, or -1.
+// Start a detached process (double fork, new session): it is nobody's child and survives us.
+// Returns its pid, or -1.
 pid_t drv_proc_spawn(const struct drv_spawn *s, struct drv_err *err);
 
 // Start time of a process in clock ticks since boot (proc(5), stat field 22): with the pid it names

@@ -26,8 +26,7 @@ struct ss_identity {
     const char *ccache; // "FILE:/run/…": who we are at the SMB server; NULL for local stores
     const char *helper; // path of drover-smb
     int timeout_ms;     // per call
-    uid_t image_uid;    // owner of images created in a local store (QEMU's uid)
-    gid_t image_gid;
+    gid_t image_gid;    // group of images created in a local store, one of QEMU's
 };
 
 struct ss_store;
@@ -60,8 +59,7 @@ char *ss_read(struct ss_store *st, const char *path, size_t max, size_t *ret_len
 int ss_write(struct ss_store *st, const char *path, const void *data, size_t len,
              struct drv_err *err);
 // Create a file of a size (sparse), from optional initial bytes of a local file (e.g. an empty
-// qcow2). Fails with DRV_EEXIST when there is one. Local stores: owned by image_uid:image_gid, mode
-// 0600.
+// qcow2). Fails with DRV_EEXIST when there is one. Local stores: ours, of image_gid, mode 0660.
 int ss_create_image(struct ss_store *st, const char *path, uint64_t size_bytes,
                     const char *initial_file, struct drv_err *err);
 // Copy a file within the store; holes stay holes. The source is held against writers meanwhile

@@ -22,6 +22,7 @@
 #ifndef DROVER_STOREPROC_H
 #define DROVER_STOREPROC_H
 
+#include "drover/proc.h"
 #include "drover/record.h"
 #include "drover/store.h"
 #include <sys/types.h>
@@ -46,8 +47,10 @@ struct ss_proc_spec {
     unsigned stall_deadline_s;
     bool no_encryption; // sign only
     uid_t socket_uid;   // who may connect to the NBD socket (QEMU)
-    gid_t socket_gid;
-    void (*place)(pid_t pid, const char *unit); // see struct drv_spawn; NULL = nothing to do
+    gid_t socket_gid;   // a group of it
+    // Starts the process; NULL = drv_proc_spawn(). Its argument is spawn_arg.
+    pid_t (*spawn)(const struct drv_spawn *s, void *arg, struct drv_err *err);
+    void *spawn_arg;
 };
 
 enum ss_proc_state {

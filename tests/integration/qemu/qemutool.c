@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "drover/file.h"
+#include "drover/proc.h"
 #include "drover/util.h"
 #include "qemu_proc.h"
 #include "qmp_block.h"
@@ -46,13 +48,28 @@ static void definition(struct ss_vmdef *d, const char *bridge)
     d->shutdown_timeout_s = SS_SHUTDOWN_TIMEOUT_S;
 }
 
+// The program of the build folder, and a drover.conf beside the run directory.
+static int find_launcher(struct ha_launcher *l, const char *dir, struct drv_err *err)
+{
+    char text[100];
+    snprintf(l->config, sizeof l->config, "%s.conf", dir);
+    int len = snprintf(text, sizeof text, "qemu_user = %d\nqemu_group = %d\n", QEMU_UID, QEMU_UID);
+    if (drv_program_find("drover-launch", "../bin", l->program, sizeof l->program, err) < 0)
+        return -1;
+    return drv_file_replace(l->config, text, (size_t)len, 0644, err);
+}
+
 static int start(char **args, struct drv_err *err)
 {
     struct ss_vmdef def;
     definition(&def, args[2]);
     if (ha_vmdef_place(&def, err) < 0)
         return -1;
-    struct ha_qemu_spec spec = {.def = &def, .dir = args[0], .uid = QEMU_UID, .gid = QEMU_UID};
+    struct ha_launcher launcher = {.vm_socket = ""};
+    if (find_launcher(&launcher, args[0], err) < 0)
+        return -1;
+    struct ha_qemu_spec spec = {
+        .def = &def, .dir = args[0], .launcher = &launcher, .gid = QEMU_UID};
     spec.rt.disks[0].filename = args[1];
     spec.rt.incoming = args[3] != NULL;
     struct ha_qemu *h = ha_qemu_start(&spec, err);
@@ -81,7 +98,7 @@ static int add_keys(struct ha_qemu *from, struct ha_qemu *to, struct drv_err *er
         DRV_AUTO_FREE char *dir = drv_xasprintf("%s/psk", sides[i]->dir);
         mkdir(dir, 0711);
         qmp_psk_wipe(dir);
-        if (qmp_psk_write(dir, key, sizeof key, QEMU_UID, QEMU_UID, err) < 0 ||
+        if (qmp_psk_write(dir, key, sizeof key, QEMU_UID, err) < 0 ||
             qmp_psk_del(sides[i]->qmp, "tls0", err) < 0 ||
             qmp_psk_add(sides[i]->qmp, "tls0", dir, i == 1, err) < 0)
             return -1;

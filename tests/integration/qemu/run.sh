@@ -165,7 +165,7 @@ test_refused()
 {
     local before
     before=$(ip -o link | wc -l)
-    expect '^error not-found: nic0: this host has no bridge nobr$' \
+    expect '^error not-found: this host has no bridge nobr$' \
         "$tool" start "$work/c" "$work/vm1.raw" nobr
     expect '^error peer: QEMU did not start: Could not open .*No such file' \
         "$tool" start "$work/c" "$work/absent.raw" br0

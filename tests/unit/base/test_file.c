@@ -92,6 +92,22 @@ static void a_failure_leaves_the_old_file_alone(void **state)
     assert_int_equal(access(beside, F_OK), -1);
 }
 
+static void a_shared_folder_has_its_mode_and_is_no_link(void **state)
+{
+    (void)state;
+    struct stat st;
+    DRV_AUTO_FREE char *folder = drv_xasprintf("%s/shared", dir);
+    DRV_AUTO_FREE char *link = drv_xasprintf("%s/link", dir);
+    for (int i = 0; i < 2; i++) // made, and found
+        assert_int_equal(drv_dir_share(folder, getegid(), 0770, NULL), 0);
+    assert_int_equal(stat(folder, &st), 0);
+    assert_int_equal(st.st_mode & 07777, 0770);
+    assert_int_equal(symlink(folder, link), 0);
+    assert_int_equal(drv_dir_share(link, getegid(), 0711, NULL), -1);
+    assert_int_equal(unlink(link), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -99,6 +115,7 @@ int main(void)
         cmocka_unit_test(what_a_killed_writer_left_is_replaced),
         cmocka_unit_test(a_link_in_its_way_is_not_followed),
         cmocka_unit_test(a_failure_leaves_the_old_file_alone),
+        cmocka_unit_test(a_shared_folder_has_its_mode_and_is_no_link),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
 }

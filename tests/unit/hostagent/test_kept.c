@@ -92,7 +92,7 @@ static void a_move_leaves_its_image_read_only_and_noted(void **state)
     retire(r, KEEP_S);
     DRV_AUTO_FREE char *kept = drv_xasprintf("%s/data/" KEPT("web/disk0.raw"), r->dir);
     assert_int_equal(stat(kept, &st), 0);
-    assert_int_equal(st.st_mode & 07777, 0400);
+    assert_int_equal(st.st_mode & 07777, 0440);
     assert_int_equal(db_kept_due(r->ha.db, in_s(KEEP_S - 60), &due, NULL), 0);
     assert_int_equal(due.n, 0);
     db_kepts_done(&due);

@@ -9,6 +9,7 @@
 // cmocka.h needs those above
 #include <cmocka.h>
 
+#include "drover/file.h"
 #include "drover/util.h"
 #include "probe_int.h"
 
@@ -17,13 +18,20 @@
 static void guest_that_runs_is_recognised(void **state)
 {
     (void)state;
-    struct probe_run run = {.emulator = EMULATOR};
-    char note[160];
+    struct ha_launcher launcher = {.program = DROVER_LAUNCH};
+    struct probe_run run = {.emulator = EMULATOR, .launcher = &launcher};
+    char note[160], text[100];
     DRV_COPY(run.dir, "/tmp/drover-test-XXXXXX");
     assert_non_null(mkdtemp(run.dir));
+    assert_int_equal(chmod(run.dir, 0711), 0);
+    unsigned id = geteuid() ? geteuid() : 65534, group = geteuid() ? getegid() : 65534;
+    int len = snprintf(text, sizeof text, "qemu_user = %u\nqemu_group = %u\n", id, group);
+    snprintf(launcher.config, sizeof launcher.config, "%s/drover.conf", run.dir);
+    assert_int_equal(drv_file_replace(launcher.config, text, (size_t)len, 0644, NULL), 0);
     assert_true(probe_guest_runs(&run, "tcg", note, sizeof note));
     assert_false(probe_guest_runs(&run, "nonsense", note, sizeof note));
     assert_non_null(strstr(note, "nonsense"));
+    unlink(launcher.config);
     assert_int_equal(rmdir(run.dir), 0);
 }
 
@@ -55,7 +63,8 @@ static void absent_emulator_is_told(void **state)
 {
     (void)state;
     struct drv_err err = DRV_ERR_INIT;
-    assert_null(ha_probe_run("/nonexistent/qemu", 0, 0, NULL, &err));
+    const struct ha_probe_spec spec = {.emulator = "/nonexistent/qemu"};
+    assert_null(ha_probe_run(&spec, &err));
     assert_int_equal(err.code, DRV_ENOTFOUND);
     assert_true(err.hint[0]);
 }

@@ -14,6 +14,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -51,7 +52,7 @@ static int setup(void **state)
 {
     (void)state;
     DRV_COPY(dir, "/tmp/drover-test-XXXXXX");
-    if (!mkdtemp(dir))
+    if (!mkdtemp(dir) || chmod(dir, 0711) < 0) // QEMU's user passes through to the run directory
         return -1;
     snprintf(conf, sizeof conf, "%s/drover.conf", dir);
     snprintf(notify_path, sizeof notify_path, "%s/notify", dir);

@@ -29,7 +29,6 @@ static int setup(void **state)
         .ccache = getenv("KRB5CCNAME"),
         .helper = getenv("DROVER_TEST_HELPER"),
         .timeout_ms = 10000,
-        .image_uid = geteuid(),
         .image_gid = getegid(),
     };
     f->is_smb = smb != NULL;

@@ -27,8 +27,7 @@ static int setup(void **state)
     assert_non_null(mkdtemp(f->folder));
     char url[80];
     snprintf(url, sizeof url, "local:%s", f->folder);
-    const struct ss_identity who = {
-        .timeout_ms = 1000, .image_uid = geteuid(), .image_gid = getegid()};
+    const struct ss_identity who = {.timeout_ms = 1000, .image_gid = getegid()};
     f->st = ss_store_open(url, &who, &f->err);
     assert_non_null(f->st);
     *state = f;
@@ -68,7 +67,24 @@ static void symbolic_links_lead_nowhere(void **state)
     drv_err_clear(&f->err);
     assert_int_equal(ss_mkdir(f->st, "out/drover-test", &f->err), -1);
     drv_err_clear(&f->err);
+    assert_null(ss_list(f->st, "out", 10, &f->err)); // nor as the last component
+    assert_non_null(strstr(f->err.hint, "symbolic links"));
+    drv_err_clear(&f->err);
     assert_int_equal(ss_unlink(f->st, "out", &f->err), 0); // the link itself
+}
+
+static void deep_folders_are_walked(void **state)
+{
+    struct fixture *f = *state;
+    struct ss_stat sb;
+    assert_int_equal(ss_mkdir(f->st, "a/b/c", &f->err), 0);
+    assert_int_equal(ss_write(f->st, "a/b/c/d", "x", 1, &f->err), 0);
+    assert_int_equal(ss_stat(f->st, "a/b/c/d", &sb, &f->err), 0);
+    assert_int_equal(sb.size_bytes, 1);
+    assert_int_equal(ss_stat(f->st, "a/b/c/d/e", &sb, &f->err), -1); // a file is no folder
+    drv_err_clear(&f->err);
+    DRV_AUTO_JSON json_t *names = ss_list(f->st, "", 10, &f->err);
+    assert_int_equal(json_array_size(names), 1);
 }
 
 static void devices_and_pipes_are_no_files(void **state)
@@ -93,7 +109,7 @@ static void images_are_sparse_and_private(void **state)
     assert_int_equal(sb.size_bytes, UINT64_C(1) << 33);
     assert_in_range(sb.allocated_bytes, 0, 65536);
     assert_int_equal(stat(file, &posix), 0);
-    assert_int_equal(posix.st_mode & 07777, 0600);
+    assert_int_equal(posix.st_mode & 07777, 0660);
     assert_int_equal(sb.file_id, posix.st_ino);
 }
 
@@ -133,9 +149,10 @@ static void store_folder_must_exist(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(symbolic_links_lead_nowhere),   T(devices_and_pipes_are_no_files),
-        T(images_are_sparse_and_private), T(image_starts_with_the_bytes_given),
-        T(local_folder_is_no_arbiter),    T(store_folder_must_exist),
+        T(symbolic_links_lead_nowhere),       T(deep_folders_are_walked),
+        T(devices_and_pipes_are_no_files),    T(images_are_sparse_and_private),
+        T(image_starts_with_the_bytes_given), T(local_folder_is_no_arbiter),
+        T(store_folder_must_exist),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

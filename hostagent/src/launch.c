@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-3.0-or-later
+// The asking side of drover-launch: see launch.h, and order.h for what is said.
+#include "launch.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+// systemd starts a unit in between, perhaps on a loaded machine.
+enum { ANSWER_MS = 20 * 1000, SEND_S = 10 };
+
+// --- reaching it ---
+
+static int connect_unit(const char *path, struct drv_err *err)
+{
+    struct sockaddr_un sa = {.sun_family = AF_UNIX};
+    DRV_COPY(sa.sun_path, path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0)
+        return fd;
+    drv_err_os(err, errno, "cannot connect to %s", path);
+    drv_err_hint(err, "systemctl start drover-vm.socket drover-store.socket");
+    if (fd >= 0)
+        close(fd);
+    return -1;
+}
+
+// Start drover-launch, detached, and return our end of its standard input.
+static int start_program(const struct ha_launcher *l, const char *log_path, struct drv_err *err)
+{
+    int sv[2];
+    DRV_AUTO_FREE char *config = drv_xasprintf("--config=%s", l->config);
+    const char *const argv[] = {l->program, "vm", l->config[0] ? config : NULL, NULL};
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
+        return drv_err_os(err, errno, "socketpair");
+    const struct drv_spawn s = {.argv = argv, .log_path = log_path, .stdin_fd = sv[1]};
+    pid_t pid = drv_proc_spawn(&s, err);
+    close(sv[1]);
+    if (pid > 0)
+        return sv[0];
+    close(sv[0]);
+    return -1;
+}
+
+// --- order and answer ---
+
+// The first byte carries the descriptors.
+static ssize_t send_first(int fd, const char *text, size_t len, const int fds[2])
+{
+    union {
+        struct cmsghdr align;
+        char bytes[CMSG_SPACE(2 * sizeof(int))];
+    } control = {.bytes = {0}};
+    struct iovec iov = {.iov_base = (char *)text, .iov_len = len};
+    struct msghdr msg = {.msg_iov = &iov,
+                         .msg_iovlen = 1,
+                         .msg_control = control.bytes,
+                         .msg_controllen = sizeof control.bytes};
+    struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
+    c->cmsg_level = SOL_SOCKET;
+    c->cmsg_type = SCM_RIGHTS;
+    c->cmsg_len = CMSG_LEN(2 * sizeof(int));
+    memcpy(CMSG_DATA(c), fds, 2 * sizeof(int));
+    return sendmsg(fd, &msg, MSG_NOSIGNAL);
+}
+
+static int send_order(int fd, const char *text, const int fds[2], struct drv_err *err)
+{
+    const struct timeval limit = {.tv_sec = SEND_S};
+    size_t len = strlen(text);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    ssize_t n = send_first(fd, text, len, fds);
+    for (size_t at = n > 0 ? (size_t)n : 0; n > 0 && at<len; at += n> 0 ? (size_t)n : 0)
+        n = send(fd, text + at, len - at, MSG_NOSIGNAL);
+    if (n <= 0 || shutdown(fd, SHUT_WR) < 0)
+        return drv_err_os(err, errno, "cannot give drover-launch its order");
+    return 0;
+}
+
+// Up to the end of file, which comes when the program runs or drover-launch has ended.
+static int read_answer(int fd, char *text, size_t size, struct drv_err *err)
+{
+    int64_t deadline = drv_now_ms() + ANSWER_MS;
+    size_t len = 0;
+    while (len < size - 1) {
+        int64_t left = deadline - drv_now_ms();
+        struct pollfd p = {.fd = fd, .events = POLLIN};
+        int rc = left > 0 ? poll(&p, 1, (int)left) : 0;
+        if (rc == 0)
+            return drv_err(err, DRV_ETIMEDOUT, "no answer of drover-launch within %d s",
+                           ANSWER_MS / 1000);
+        ssize_t n = rc < 0 ? -1 : read(fd, text + len, size - 1 - len);
+        if (n < 0 && errno != EINTR)
+            return drv_err_os(err, errno, "the answer of drover-launch");
+        if (n == 0)
+            break;
+        len += n > 0 ? (size_t)n : 0;
+    }
+    text[len] = '\0';
+    return 0;
+}
+
+static int give(int fd, struct ha_order *o, int log, int pipe_fds[2], struct drv_err *err)
+{
+    DRV_AUTO_FREE char *text = ha_order_text(o);
+    const int fds[2] = {log, pipe_fds[1]};
+    int rc = text ? send_order(fd, text, fds, err)
+                  : drv_err(err, DRV_EINVAL, "a command line that is not UTF-8");
+    close(pipe_fds[1]); // ours: the last one that is left is its
+    return rc;
+}
+
+// Give the order on fd and have its answer.
+static pid_t ask(int fd, struct ha_order *o, const char *log_path, struct drv_err *err)
+{
+    char answer[HA_ORDER_ANSWER_BYTES];
+    int pipe_fds[2];
+    DRV_AUTO_CLOSE int log =
+        open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (log < 0)
+        return drv_err_os(err, errno, "cannot open %s", log_path);
+    if (pipe2(pipe_fds, O_CLOEXEC) < 0)
+        return drv_err_os(err, errno, "pipe");
+    DRV_AUTO_CLOSE int from = pipe_fds[0];
+    if (give(fd, o, log, pipe_fds, err) < 0 || read_answer(from, answer, sizeof answer, err) < 0)
+        return -1;
+    return ha_order_answered(answer, o, err);
+}
+
+// --- kinds ---
+
+pid_t ha_launch_vm(const struct ha_launcher *l, struct ha_order *o, const char *log_path,
+                   struct drv_err *err)
+{
+    bool unit = l->vm_socket[0] && access(l->vm_socket, F_OK) == 0;
+    DRV_AUTO_CLOSE int fd =
+        unit ? connect_unit(l->vm_socket, err) : start_program(l, log_path, err);
+    return fd < 0 ? -1 : ask(fd, o, log_path, err);
+}
+
+pid_t ha_launch_store(const struct drv_spawn *s, void *launcher, struct drv_err *err)
+{
+    const struct ha_launcher *l = launcher;
+    struct ha_order o = {.argv = (const char **)s->argv, .env = (const char **)s->env};
+    if (!l->store_socket[0] || access(l->store_socket, F_OK) < 0)
+        return drv_proc_spawn(s, err);
+    DRV_AUTO_CLOSE int fd = connect_unit(l->store_socket, err);
+    return fd < 0 ? -1 : ask(fd, &o, s->log_path, err);
+}
