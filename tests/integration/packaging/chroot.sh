@@ -13,7 +13,9 @@ export DROVER_BUILD=${1:?usage: chroot.sh BUILD_DIR}
 . "$HERE/machine.sh"
 
 # What `systemd-analyze security` may say at most, tenths. What it counts and is not set, and why, stands in the unit.
-EXPOSURE_MAX=32
+EXPOSURE_MAX=20
+VM_EXPOSURE_MAX=24
+STORE_EXPOSURE_MAX=17
 UNIT=drover-agent.service
 VM=packaged-$$ IP=10.83.0.151 # its disk on the share
 LOCAL_VM=onlocal-$$           # and one in a folder of the machine
@@ -42,8 +44,9 @@ packages() {
 
 clean_to_lintian() { lintian --allow-root --fail-on error,warning "$PACKAGES"/*.changes; }
 
+# exposure UNIT: its score.
 exposure() {
-    systemd-analyze security --offline=true --no-pager "$ROOT/lib/systemd/system/$UNIT" |
+    systemd-analyze security --offline=true --no-pager "$ROOT/lib/systemd/system/$1" |
         sed -n 's/.*exposure level for .*: \([0-9]*\)\.\([0-9]\) .*/\1\2/p'
 }
 
@@ -80,9 +83,13 @@ create() {
 # vm_processes: unit and process of all that is outside the agent, one a line.
 vm_processes() {
     # shellcheck disable=SC2016 # for the inner shell
-    machine sh -c 'for s in /sys/fs/cgroup/drover.slice/*.scope; do echo "${s##*/} $(tr "\n" " " <"$s/cgroup.procs")"; done'
+    machine sh -c 'for s in /sys/fs/cgroup/drover.slice/*.service; do echo "${s##*/} $(tr "\n" " " <"$s/cgroup.procs")"; done'
 }
-kinds() { vm_processes | sed 's/^drover-\([a-z]*\)-.*-\([0-9]*\)\.scope .*/\1/' | sort | paste -sd' '; }
+kinds() { vm_processes | sed 's/^drover-\([a-z]*\)@.*/\1/' | sort | paste -sd' '; }
+qemu_capabilities() {
+    # shellcheck disable=SC2016 # for the inner shell
+    machine sh -c 'for p in $(cat /sys/fs/cgroup/drover.slice/drover-vm@*/cgroup.procs); do sed -n "s/^CapPrm:\t//p" /proc/$p/status; done' | paste -sd' '
+}
 agent_pid() { machine systemctl show -P MainPID "$UNIT"; }
 agent_new() { [[ $(agent_pid) -gt 0 && $(agent_pid) != "$1" ]] && [[ $(machine systemctl is-active "$UNIT") == active ]]; }
 running() { [[ $(machine drover --json vm list | jq -r "select(.state == \"running\").name" | sort | paste -sd' ') == "$LOCAL_VM $VM" ]]; }
@@ -124,9 +131,11 @@ need "lintian finds nothing" clean_to_lintian
 need "apt's lists" machine_offline apt-get -q update
 need "installed" machine_offline sh -c 'apt-get -q -y --no-install-recommends install /packages/*.deb'
 need "systemd-analyze verify finds nothing" machine_offline systemd-analyze verify --man=no \
-    "$UNIT" drover-agent.socket drover.slice
-below "exposure of the unit, tenths" "$(exposure)" $((EXPOSURE_MAX + 1))
-is "QEMU's user is of the group of /dev/kvm" "$(machine_offline id -gn drover-qemu)" kvm
+    "$UNIT" drover-agent.socket drover-vm.socket drover-store.socket drover-vm@1.service drover-store@1.service drover.slice
+below "exposure of the agent, tenths" "$(exposure "$UNIT")" $((EXPOSURE_MAX + 1))
+below "exposure of a VM, tenths" "$(exposure drover-vm@.service)" $((VM_EXPOSURE_MAX + 1))
+below "exposure of a drover-store, tenths" "$(exposure drover-store@.service)" $((STORE_EXPOSURE_MAX + 1))
+is "QEMU's user is of the group of /dev/kvm" "$(machine_offline id -Gn drover-qemu)" "drover-qemu kvm"
 
 need "configured" configure
 lab svc hv1 droverd stop
@@ -136,9 +145,13 @@ is "nothing is received or sent before it is enabled" \
     "$(machine drover --json host show | jq -c '[.settings.receive, .settings.send]')" '["off","off"]'
 need "settings" settings
 need "two VMs are created and started" create
-is "each process of a VM has its own unit" "$(kinds)" "qemu qemu store store"
+is "each process of a VM has its own unit" "$(kinds)" "store store vm vm"
 PROCESSES=$(vm_processes)
+is "the agent is not root" "$(machine sed -n 's/^Uid:\t\([0-9]*\).*/\1/p' "/proc/$(agent_pid)/status")" \
+    "$(machine id -u drover)"
+is "QEMU has no capability" "$(qemu_capabilities)" "0000000000000000 0000000000000000"
 
+anew "the sockets are stopped and started" machine systemctl restart drover-vm.socket drover-store.socket "$UNIT"
 anew "the agent is restarted" machine systemctl restart "$UNIT"
 anew "the agent is killed" machine systemctl kill --kill-whom=main --signal=KILL "$UNIT"
 need "the watchdog has a short limit" hang
@@ -157,7 +170,7 @@ move "$VM" hv2 hv1
 is "and back" "$(result state)" "done"
 need "the agent has both VMs" wait_until 60 running
 PROCESSES=$(vm_processes)
-is "each process of a VM that came has its own unit" "$(kinds)" "qemu qemu store store"
+is "each process of a VM that came has its own unit" "$(kinds)" "store store vm vm"
 
 like "removing names the VMs that go on" "$(machine apt-get -q -y remove drover-agent 2>&1)" "*$VM goes on*"
 is "removed: the same processes" "$(vm_processes)" "$PROCESSES"
