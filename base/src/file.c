@@ -39,6 +39,11 @@ int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode
     return -1;
 }
 
+bool drv_may(const char *path, int mode)
+{
+    return faccessat(AT_FDCWD, path, mode, AT_EACCESS) == 0;
+}
+
 int drv_file_share(int fd, gid_t gid, mode_t mode)
 {
     struct stat st;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // Child processes: see proc.h.
 #include "drover/proc.h"
+#include "drover/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -385,7 +386,7 @@ static bool read_stat(pid_t pid, char *ret_state, unsigned long long *ret_start)
 
 static bool look_in(const char *dir, const char *file, char *ret, size_t size)
 {
-    return snprintf(ret, size, "%s/%s", dir, file) < (int)size && access(ret, R_OK) == 0;
+    return snprintf(ret, size, "%s/%s", dir, file) < (int)size && drv_may(ret, R_OK);
 }
 
 int drv_program_find(const char *file, const char *libexec, char *ret, size_t size,

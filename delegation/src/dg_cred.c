@@ -8,13 +8,14 @@
 #include <unistd.h>
 
 #include "delegation_int.h"
+#include "drover/file.h"
 #include "drover/gss.h"
 
 enum { KEYTAB_ENTRIES_MAX = 1000, MIN_LIFE_S = 3600 };
 
 static int open_keytab(struct dg_krb5 *k5, const char *keytab, struct drv_err *err)
 {
-    if (access(keytab, R_OK) < 0) {
+    if (!drv_may(keytab, R_OK)) {
         drv_err_os(err, errno, "keytab %s", keytab);
         drv_err_hint(err,
                      "export the host's key: samba-tool domain exportkeytab %s "
@@ -193,7 +194,7 @@ static int ccache_life(const char *path, int64_t *ret_left_s, int64_t *ret_given
                        struct drv_err *err)
 {
     struct dg_krb5 k5 DG_AUTO_KRB5 = {0};
-    if (access(path, R_OK) < 0)
+    if (!drv_may(path, R_OK))
         return drv_err_os(err, errno, "credential cache %s", path);
     if (dg_krb5_init(&k5, err) < 0)
         return -1;

@@ -9,6 +9,7 @@
 #include "audit.h"
 #include "autostart.h"
 #include "calls_vm_args.h"
+#include "drover/file.h"
 #include "drover/finding.h"
 #include "drover/storeproc.h"
 #include "tables.h"
@@ -265,7 +266,7 @@ static json_t *peer_vm_state(struct ha_ctx *ctx, const json_t *args, struct drv_
     drv_loop_call(ctx->ha->loop, state_on_loop, &c);
     // Processes that this agent has not attached to yet count as running.
     ha_vm_dir(ctx->ha, c.uuid, dir, sizeof dir);
-    c.running |= access(dir, F_OK) == 0;
+    c.running |= drv_may(dir, F_OK);
     return json_pack("{s:b, s:b, s:b}", "known", c.known, "running", c.running, "moving", moving);
 }
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "doctor.h"
+#include "drover/file.h"
 #include "qemu_args.h"
 #include "tap.h"
 
@@ -71,7 +72,7 @@ json_t *ha_doctor_lists(struct ha *ha)
     return json_pack("{s:o, s:{s:o, s:o}, s:b, s:o, s:o}", "bridges", bridges(), "cpus", "tcg",
                      models(ha->probe->n_cpus_tcg, ha->probe->cpus_tcg), "kvm",
                      models(ha->probe->n_cpus_kvm, ha->probe->cpus_kvm), "uefi",
-                     access(HA_UEFI_CODE, R_OK) == 0, "stores", ha_doctor_stores_list(ha), "vms",
+                     drv_may(HA_UEFI_CODE, R_OK), "stores", ha_doctor_stores_list(ha), "vms",
                      c.list);
 }
 

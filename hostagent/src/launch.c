@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The asking side of drover-launch: see launch.h, and order.h for what is said.
 #include "launch.h"
+#include "drover/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -138,7 +139,7 @@ static pid_t ask(int fd, struct ha_order *o, const char *log_path, struct drv_er
 pid_t ha_launch_vm(const struct ha_launcher *l, struct ha_order *o, const char *log_path,
                    struct drv_err *err)
 {
-    bool unit = l->vm_socket[0] && access(l->vm_socket, F_OK) == 0;
+    bool unit = l->vm_socket[0] && drv_may(l->vm_socket, F_OK);
     DRV_AUTO_CLOSE int fd =
         unit ? connect_unit(l->vm_socket, err) : start_program(l, log_path, err);
     return fd < 0 ? -1 : ask(fd, o, log_path, err);
@@ -148,7 +149,7 @@ pid_t ha_launch_store(const struct drv_spawn *s, void *launcher, struct drv_err 
 {
     const struct ha_launcher *l = launcher;
     struct ha_order o = {.argv = (const char **)s->argv, .env = (const char **)s->env};
-    if (!l->store_socket[0] || access(l->store_socket, F_OK) < 0)
+    if (!l->store_socket[0] || !drv_may(l->store_socket, F_OK))
         return drv_proc_spawn(s, err);
     DRV_AUTO_CLOSE int fd = connect_unit(l->store_socket, err);
     return fd < 0 ? -1 : ask(fd, &o, s->log_path, err);

@@ -2,6 +2,7 @@
 // Facts of the machine at start-up: see machine.h.
 #include "machine.h"
 
+#include "drover/file.h"
 #include "drover/proc.h"
 #include "qemu_user.h"
 #include <ctype.h>
@@ -68,7 +69,7 @@ static int find_helper(struct ha *ha, const char *file, char *ret, size_t size, 
 {
     const char *lib_dir = drv_conf_str(ha->conf, "lib_dir");
     if (lib_dir[0]) {
-        if (snprintf(ret, size, "%s/%s", lib_dir, file) < (int)size && access(ret, R_OK) == 0)
+        if (snprintf(ret, size, "%s/%s", lib_dir, file) < (int)size && drv_may(ret, R_OK))
             return 0;
         return drv_err(err, DRV_ENOTFOUND, "lib_dir: there is no %s/%s", lib_dir, file);
     }

@@ -2,6 +2,7 @@
 // Facts that this host knows about itself with regard to a plan; the mover's rules judge them.
 #include "move.h"
 
+#include "drover/file.h"
 #include "reach.h"
 #include "subnet.h"
 #include "tap.h"
@@ -180,7 +181,7 @@ static void host_for_vm(struct ha *ha, const struct mv_plan *plan, struct mv_fac
     f->machine_ok = ha_probe_has_machine(ha->probe, def->machine);
     f->accel_ok = !strcmp(def->accel, "tcg") || ha->probe->kvm;
     f->cpu_ok = ha_probe_has_cpu(ha->probe, def->accel, def->cpu_model);
-    if (def->firmware == SS_FW_UEFI && access(HA_UEFI_CODE, R_OK) < 0)
+    if (def->firmware == SS_FW_UEFI && !drv_may(HA_UEFI_CODE, R_OK))
         DRV_COPY(f->firmware_missing, HA_UEFI_CODE);
     for (unsigned i = 0; i < def->n_nics; i++) {
         DRV_COPY(f->nets[i].network, def->nics[i].network);

@@ -114,7 +114,7 @@ static int ask_qemu(const struct probe_run *run, const char *accel, struct ha_pr
         return -1;
     uint64_t start = drv_proc_start_time(pid);
     int64_t deadline = drv_now_ms() + ASK_TIMEOUT_MS;
-    while (access(sock, F_OK) < 0 && drv_proc_alive(pid, start) && drv_now_ms() < deadline)
+    while (!drv_may(sock, F_OK) && drv_proc_alive(pid, start) && drv_now_ms() < deadline)
         drv_sleep_ms(10);
     struct qmp *q = qmp_connect(sock, drv_proc_alive(pid, start) ? ASK_TIMEOUT_MS : 0, NULL, err);
     int rc = q ? ask(q, accel, p, err) : -1;
@@ -133,7 +133,7 @@ static int find_emulator(const char *name, char out[PATH_MAX])
     static const char *const dirs[] = {"", "/usr/local/bin/", "/usr/bin/"};
     for (size_t i = strchr(name, '/') ? 0 : 1; i < DRV_ARRAY_LEN(dirs); i++) {
         snprintf(out, PATH_MAX, "%s%s", dirs[i], name);
-        if (access(out, X_OK) == 0)
+        if (drv_may(out, X_OK))
             return 0;
     }
     return -1;

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "drover/file.h"
 #include "drover/proc.h"
 
 enum { SECTOR = 512, IMAGE_BYTES = 1 << 20, LIMIT_MS = 6000, POLL_MS = 20 };
@@ -127,7 +128,7 @@ void probe_kvm(const struct probe_run *run, struct ha_probe *p)
 {
     char why[sizeof p->kvm_note - 16];
     p->kvm = false;
-    if (access("/dev/kvm", F_OK) < 0) {
+    if (!drv_may("/dev/kvm", F_OK)) {
         DRV_COPY(p->kvm_note, "there is no /dev/kvm");
         return;
     }

@@ -161,7 +161,7 @@ static int connect_qmp(struct ha_qemu *h, const struct qmp_handlers *handlers, i
         return -1;
     int64_t deadline = drv_now_ms() + timeout_ms;
     // A process that ended is noticed here; one that ends later closes the connection.
-    while (access(path, F_OK) < 0 && drv_now_ms() < deadline) {
+    while (!drv_may(path, F_OK) && drv_now_ms() < deadline) {
         if (!ha_qemu_alive(h))
             return drv_err(err, DRV_EPEER, "QEMU did not start");
         drv_sleep_ms(POLL_MS);

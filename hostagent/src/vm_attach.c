@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "drover/file.h"
 #include "drover/log.h"
 #include "move.h"
 #include "qmp_migrate.h"
@@ -99,7 +100,7 @@ static bool attach_process(struct ha_vm *vm)
         // QEMU ended while nobody looked. Its stores may still hold record and images.
         vm->run.owner = ha_owner_attach(vm->ha, &vm->def, &err);
         drv_err_clear(&err);
-        if (access(dir, F_OK) < 0) {
+        if (!drv_may(dir, F_OK)) {
             ha_vm_publish(vm, "stopped", 0, NULL);
         } else if (ha_vm_ended(vm, &err) < 0) {
             drv_log_err(LOG_WARNING, "vm.attach.cleanup", &err);

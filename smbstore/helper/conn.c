@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "context.h"
+#include "drover/file.h"
 
 // The library tells its progress in the debug log only (libsmb_server.c, level 4). When a version
 // words it otherwise, messages become less exact, no more.
@@ -169,7 +170,7 @@ static int check_ccache(struct drv_err *err)
         return drv_err(err, DRV_EINTERNAL, "KRB5CCNAME must name a FILE: credential cache");
     name += sizeof prefix - 1;
     struct stat sb;
-    if (access(name, R_OK) < 0 || stat(name, &sb) < 0) {
+    if (!drv_may(name, R_OK) || stat(name, &sb) < 0) {
         drv_err(err, DRV_EDENIED, "no Kerberos ticket: cannot read %s: %s", name, strerror(errno));
         return drv_err_hint(err, "check the host's keytab and its account in the domain");
     }

@@ -462,7 +462,7 @@ static int local_copy(struct ss_store *st, const char *from, const char *to,
     if (out < 0)
         return fail(err, l, "copy to", to);
     struct copy c = {in, out, (uint64_t)sb.st_size, progress, arg};
-    int rc = faccessat(dir, leaf, F_OK, AT_SYMLINK_NOFOLLOW) == 0
+    int rc = faccessat(dir, leaf, F_OK, AT_SYMLINK_NOFOLLOW | AT_EACCESS) == 0
                  ? drv_err(err, DRV_EEXIST, "%s/%s exists already", st->url.path, to)
                  : copy_into(l, &c, dir, temp, leaf);
     if (rc == 0)

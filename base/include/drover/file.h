@@ -4,6 +4,7 @@
 #define DROVER_FILE_H
 
 #include "drover/err.h"
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 
@@ -13,6 +14,10 @@
 // host may leave either. -1: what the system said.
 int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode,
                      struct drv_err *err);
+
+// access(2) by what we may do: that one answers for a user without the capabilities which a service
+// of its own user has.
+bool drv_may(const char *path, int mode);
 
 // Let a group have an open file or folder, by this mode whatever the umask is. The group need not
 // be ours when the file has it already: the service runs with QEMU's group, so that what it makes

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
-// Promises of drv_file_replace().
+// Promises of drover/file.h.
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,7 +7,12 @@
 #include <string.h>
 // cmocka.h needs the four above
 #include <cmocka.h>
+
+#include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "drover/file.h"
@@ -108,6 +113,33 @@ static void a_shared_folder_has_its_mode_and_is_no_link(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+// As a service of its own user has it. In a child: it is not root afterwards.
+static bool user_with_capability_may(const char *file)
+{
+    struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct caps[2] = {{.permitted = 1U << CAP_DAC_OVERRIDE}};
+    caps[0].effective = caps[0].permitted;
+    int status = 0;
+    pid_t pid = fork();
+    if (pid == 0) {
+        bool is = prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) == 0 && setresuid(65534, 65534, 65534) == 0 &&
+                  syscall(SYS_capset, &head, caps) == 0 && access(file, R_OK) < 0 &&
+                  drv_may(file, R_OK);
+        _exit(is ? 0 : 1);
+    }
+    return waitpid(pid, &status, 0) == pid && status == 0;
+}
+
+static void a_capability_counts(void **state)
+{
+    (void)state;
+    if (geteuid() != 0)
+        skip();
+    assert_int_equal(drv_file_replace(path, "secret", 6, 0600, NULL), 0);
+    assert_true(user_with_capability_may(path));
+    assert_false(drv_may("/nonexistent", F_OK));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -115,6 +147,7 @@ int main(void)
         cmocka_unit_test(what_a_killed_writer_left_is_replaced),
         cmocka_unit_test(a_link_in_its_way_is_not_followed),
         cmocka_unit_test(a_failure_leaves_the_old_file_alone),
+        cmocka_unit_test(a_capability_counts),
         cmocka_unit_test(a_shared_folder_has_its_mode_and_is_no_link),
     };
     return cmocka_run_group_tests(tests, make_dir, remove_dir);
