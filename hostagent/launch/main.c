@@ -189,11 +189,13 @@ static int arrange_fds(const struct launch *l, struct drv_err *err)
     return 0;
 }
 
-static void answer(const struct launch *l, const struct drv_err *err)
+static int answer(const struct launch *l, const struct drv_err *err)
 {
     DRV_AUTO_FREE char *text = ha_order_answer(&l->order, getpid(), err);
-    if (l->answer < 0 || write(l->answer, text, strlen(text)) < 0)
-        fprintf(stderr, "drover-launch: %s", text);
+    if (l->answer >= 0 && write(l->answer, text, strlen(text)) > 0)
+        return 0;
+    fprintf(stderr, "drover-launch: %s", text);
+    return -1;
 }
 
 static int run(struct launch *l, struct drv_err *err)
@@ -204,7 +206,8 @@ static int run(struct launch *l, struct drv_err *err)
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return drv_err_os(err, errno, "no_new_privs");
-    answer(l, NULL);
+    if (answer(l, NULL) < 0) // an agent that is gone would never know of the process
+        return drv_err(err, DRV_EUNREACHABLE, "nobody waits for the answer");
     reset_signals();
     const char *const *env = l->order.env[0] ? l->order.env : plain_env;
     execvpe(l->order.argv[0], (char *const *)l->order.argv, (char *const *)env);
