@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // drover-wizard: the options, which hosts to begin with, and the loop.
-#include <argp.h>
 #include <langinfo.h>
 #include <locale.h>
 #include <signal.h>
@@ -14,44 +13,13 @@
 #include "drover/worker.h"
 #include "hostlist.h"
 #include "link.h"
+#include "options.h"
 #include "plain.h"
 #include "screen.h"
 
-enum { KEY_PLAIN = 1, KEY_NO_MOUSE, TICK_MS = 500, LAST_MS = 500 };
+enum { TICK_MS = 500, LAST_MS = 500 };
 
 const char *argp_program_version = "drover-wizard " DROVER_VERSION;
-
-struct options {
-    const char *hosts[TUI_HOSTS_MAX];
-    unsigned n;
-    bool plain, no_mouse;
-};
-
-static error_t parse(int key, char *arg, struct argp_state *state)
-{
-    struct options *o = state->input;
-    switch (key) {
-    case 'H':
-        if (o->n < TUI_HOSTS_MAX)
-            o->hosts[o->n++] = arg;
-        return 0;
-    case KEY_PLAIN:
-        o->plain = true;
-        return 0;
-    case KEY_NO_MOUSE:
-        o->no_mouse = true;
-        return 0;
-    default:
-        return ARGP_ERR_UNKNOWN;
-    }
-}
-
-static const struct argp_option options[] = {
-    {"host", 'H', "HOST[:PORT]", 0, "Begin with this host; it names the others", 0},
-    {"plain", KEY_PLAIN, NULL, 0, "Lines of text instead of a screen", 0},
-    {"no-mouse", KEY_NO_MOUSE, NULL, 0, "Leave the mouse to the terminal (DROVER_MOUSE=0)", 0},
-    {0},
-};
 
 struct app {
     struct drv_loop *loop;
@@ -80,7 +48,7 @@ static void on_end(evutil_socket_t sig, short what, void *arg)
 
 // -H, DROVER_HOST, the agent of this computer, the saved list. Full names, as the domain lists
 // them.
-static int choose_hosts(struct options *o, struct tui_hostlist *l, struct drv_err *err)
+static int choose_hosts(struct tui_options *o, struct tui_hostlist *l, struct drv_err *err)
 {
     const char *env = getenv("DROVER_HOST"), *path = getenv("DROVER_SOCKET");
     if (!o->n && env && *env)
@@ -109,7 +77,7 @@ static int choose_hosts(struct options *o, struct tui_hostlist *l, struct drv_er
     return 0;
 }
 
-static int set_up(struct app *a, const struct options *o, struct drv_err *err)
+static int set_up(struct app *a, const struct tui_options *o, struct drv_err *err)
 {
     struct timeval every = {.tv_usec = TICK_MS * 1000};
     struct tui_port port;
@@ -151,7 +119,7 @@ static void tear_down(struct app *a)
     drv_loop_free(a->loop);
 }
 
-static int run(struct app *a, const struct options *o, struct drv_err *err)
+static int run(struct app *a, const struct tui_options *o, struct drv_err *err)
 {
     char why[128], farewell[2048];
     bool ascii = strcmp(nl_langinfo(CODESET), "UTF-8") != 0;
@@ -177,24 +145,13 @@ static int run(struct app *a, const struct options *o, struct drv_err *err)
 
 int main(int argc, char **argv)
 {
-    static const struct argp argp = {
-        options,
-        parse,
-        NULL,
-        "drover's hosts and VMs, and the wizard that moves a VM.\v"
-        "Without -H: DROVER_HOST, else the agent of this computer, else the hosts of the last time "
-        "(~/.config/drover/hosts). Your Kerberos ticket says who you are: kinit. drover-wizard(1) "
-        "has more.",
-        NULL,
-        NULL,
-        NULL};
     static struct app app;
     static struct tui_hostlist list;
-    struct options o = {0};
+    struct tui_options o = {0};
     struct drv_err err = DRV_ERR_INIT;
     setlocale(LC_ALL, "");
     argp_err_exit_status = DRV_EXIT_USAGE;
-    argp_parse(&argp, argc, argv, 0, NULL, &o);
+    argp_parse(&tui_argp, argc, argv, 0, NULL, &o);
     signal(SIGPIPE, SIG_IGN);
     if (choose_hosts(&o, &list, &err) < 0 || run(&app, &o, &err) < 0) {
         fprintf(stderr, "drover-wizard: %s\n", err.msg);

@@ -129,6 +129,8 @@ int ha_machine_init(struct ha *ha, struct drv_err *err)
     return make_folders(ha, err);
 }
 
+enum { LOCK_WAIT_MS = 3000, LOCK_POLL_MS = 50 };
+
 int ha_machine_lock(struct ha *ha, struct drv_err *err)
 {
     DRV_AUTO_FREE char *path =
@@ -136,7 +138,13 @@ int ha_machine_lock(struct ha *ha, struct drv_err *err)
     int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return drv_err_os(err, errno, "cannot open %s", path);
-    if (flock(fd, LOCK_EX | LOCK_NB) == 0)
+    // A child that an agent was killed over has the lock until it runs its program.
+    int64_t deadline = drv_now_ms() + LOCK_WAIT_MS;
+    int rc;
+    while ((rc = flock(fd, LOCK_EX | LOCK_NB)) < 0 && errno == EWOULDBLOCK &&
+           drv_now_ms() < deadline)
+        drv_sleep_ms(LOCK_POLL_MS);
+    if (rc == 0)
         return fd;
     int e = errno;
     close(fd);

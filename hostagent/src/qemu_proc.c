@@ -185,6 +185,9 @@ static void explain(const char *dir, struct drv_err *err)
     else
         drv_err_prefix(err, "QEMU says \"%s\"", words);
     drv_err_native(err, "qemu", 0);
+    if (strstr(words, "annot allocate memory"))
+        drv_err_hint(err, "the VM has more memory than this host: drover host show; drover vm set "
+                          "VM memory=…");
 }
 
 struct ha_qemu *ha_qemu_start(const struct ha_qemu_spec *spec, struct drv_err *err)

@@ -11,6 +11,7 @@
 
 #include "hostagent/droverd/options.h"
 #include "smbstore/daemon/options.h"
+#include "wizard-tui/options.h"
 
 static const char *sources, *target;
 
@@ -64,6 +65,10 @@ static void put_droverd(FILE *out)
 {
     man_program(out, &droverd_argp);
 }
+static void put_wizard(FILE *out)
+{
+    man_program(out, &tui_argp);
+}
 static void put_store(FILE *out)
 {
     man_program(out, &ds_argp);
@@ -75,7 +80,8 @@ static const struct {
 } parts[] = {
     {"@OPTIONS@", put_conf},    {"@SETTINGS@", put_settings}, {"@VERBS@", man_verb_list},
     {"@GLOBAL@", put_global},   {"@EXITS@", man_exit_list},   {"@TABLES@", man_completion},
-    {"@DROVERD@", put_droverd}, {"@STORE@", put_store},       {"@DATE@", man_date},
+    {"@DROVERD@", put_droverd}, {"@STORE@", put_store},       {"@WIZARD@", put_wizard},
+    {"@DATE@", man_date},
 };
 
 // A source with lines that name a part: the parts in their places.

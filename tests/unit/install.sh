@@ -51,8 +51,6 @@ named() {
 }
 mapfile -t options < <("$DROVERD" --show-config | sed -nE 's/^#?([a-z_]+) *=.*/\1/p')
 named drover.conf.5 "${options[@]}"
-mapfile -t options < <("$(one drover-wizard)" --help | sed -nE 's/.*--(host|plain|no-mouse).*/\1/p')
-named drover-wizard.1 "${options[@]}"
 
 if command -v groff >/dev/null; then
     while read -r page; do

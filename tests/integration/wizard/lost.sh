@@ -78,7 +78,9 @@ is "and it does" "$(vm_state "$VM" hv1)" running
 keys one Enter
 sees "the host that is gone" one "XX hv2" 30
 focus one "$VM"
-keys one Enter n
+keys one Enter
+sees "what it has is known" one "Disks: disk0" 15
+keys one n
 sees "it is greyed as a destination" one "(-) hv2" 30
 lab link hv2 lan heal
 lab link hv2 mig heal

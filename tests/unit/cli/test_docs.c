@@ -7,6 +7,7 @@
 #include "hostagent/droverd/options.h"
 #include "smbstore/daemon/options.h"
 #include "vm_set.h"
+#include "wizard-tui/options.h"
 #include <dirent.h>
 
 static char *read_made(const char *name)
@@ -64,7 +65,9 @@ static void programs_pages_have_their_options(void **state)
     static const struct {
         const char *page;
         const struct argp *argp;
-    } programs[] = {{"man8/droverd.8", &droverd_argp}, {"man8/drover-store.8", &ds_argp}};
+    } programs[] = {{"man8/droverd.8", &droverd_argp},
+                    {"man8/drover-store.8", &ds_argp},
+                    {"man1/drover-wizard.1", &tui_argp}};
     for (size_t i = 0; i < DRV_ARRAY_LEN(programs); i++) {
         DRV_AUTO_FREE char *page = read_made(programs[i].page);
         for (const struct argp_option *o = programs[i].argp->options; o->name; o++)
