@@ -50,7 +50,7 @@ static const struct cli_about abouts[] = {
     {"vm rename", .text = "Its folder on the store keeps its name, and so do its disks' images. What QEMU calls the guest changes with its next start."},
     {"vm eject", .text = "Without a drive: out of the one that holds a disc. A running guest sees it at once."},
     {"vm insert", .text = "Without a drive: into the first empty one. A running guest sees it at once. To take a disc out is an operator's, as a move may need it; to put one in is an admin's, as any file of a store can be read so."},
-    {"vm delete", .text = "The VM must be stopped. One that another host runs is only forgotten here, with --keep-disks; nothing of it is touched."},
+    {"vm delete", .text = "The VM must be stopped. One that another host runs is only forgotten here, with --keep-disks; nothing of it is touched. Of one that is this host's, --keep-disks leaves the images alone, and takes its definition and its owner record away: `drover vm create` --import makes a VM of an image again."},
     {"vm console", .text =
      "Several people may look at it at once, and all may type. It follows the VM when that moves, and waits half a minute for an agent that restarts; what the guest prints in between is not shown. "
      "Without a terminal, the end of the input is not the end: output goes on until the VM stops."},

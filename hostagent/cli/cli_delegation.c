@@ -182,6 +182,8 @@ static void dry_run(const struct cli *c, const struct dg_plan *p, const struct f
         folders_show(c, folders);
         return;
     }
+    if (empty)
+        fputs("drover: nothing is to be changed\n", stderr);
     for (unsigned i = 0; i < DRV_ARRAY_LEN(formats); i++) {
         if (only ? only != &formats[i] : empty && i)
             continue;

@@ -18,6 +18,11 @@ static int read_uuid(struct ss_store *home, const char *name, char ret[DRV_UUID_
     if (snprintf(path, sizeof path, "%s/vm.json", name) >= (int)sizeof path)
         return drv_err(err, DRV_EINVAL, "the name %.64s… is too long", name);
     DRV_AUTO_FREE char *text = ss_read(home, path, SS_VMDEF_MAX_BYTES, &len, err);
+    if (!text && err && err->code == DRV_ENOTFOUND)
+        drv_err_hint(err,
+                     "no VM has its home in %s: its definition, vm.json, is not there. Of images "
+                     "alone: drover vm create NAME --import FILE",
+                     name);
     if (!text)
         return -1;
     if (ss_vmdef_parse(text, len, view, err) < 0)
