@@ -80,7 +80,7 @@ run_printed() {
             esac
         }
         kinit() { new_ticket "$WHO"; }
-        systemctl() { lab svc "$node" "$2" start; }
+        systemctl() { lab svc "$node" "${2/drover-agent/droverd}" start; } # the unit is one program of the lab
         chronyc() { lab clock "$node" 0; }
         eval "$command" >/dev/null
     )

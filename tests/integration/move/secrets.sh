@@ -37,7 +37,7 @@ stream_keys() {
     for file in "$LAB"/hv[12]/run/drover/vm/*/*/keys.psk; do
         [[ -f $file ]] || continue
         add_secret "$(sed 's/^qemu://' "$file")"
-        SEEN+=("$(stat -c '%a' "$file") $(stat -c '%a' "$(dirname "$file")")")
+        SEEN+=("$(stat -c '%a %U %g' "$file") $(stat -c '%a %U %g' "$(dirname "$file")")")
     done
 }
 
@@ -83,7 +83,8 @@ done
 lab link hv1 mig off
 drover_as alice hv1 --json attach "$ID" >>"$WORK/printed" 2>&1
 like "it moved" "$(tail -n 1 "$WORK/printed" | jq -r .state)" "done"
-is "keys of both streams were seen, each their owner's alone" "$(printf '%s\n' "${SEEN[@]}" | sort | uniq -c | awk '$1 >= 4 { print $2, $3 }')" "600 700"
+is "keys of both streams were seen, for root and QEMU alone" "$(printf '%s\n' "${SEEN[@]}" | sort | uniq -c | awk '$1 >= 4 { $1 = ""; print }')" \
+    " 640 root $LAB_QEMU_ID 710 root $LAB_QEMU_ID"
 is "none of these files is left" "$(find "$LAB"/hv[12]/run -name keys.psk)" ""
 is "tickets of hosts are root's alone" "$(find "$LAB"/hv[12]/run/drover -name '*ccache*' -printf '%m %u\n' | sort -u)" "600 root"
 

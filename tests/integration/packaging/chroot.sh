@@ -171,6 +171,10 @@ is "and back" "$(result state)" "done"
 need "the agent has both VMs" wait_until 60 running
 PROCESSES=$(vm_processes)
 is "each process of a VM that came has its own unit" "$(kinds)" "store store vm vm"
+need "numbers are written by their unit" machine sh -c \
+    'mkdir -p /var/lib/prometheus/node-exporter && systemctl start drover-metrics.service'
+is "of a host that is up, with both VMs" \
+    "$(machine sh -c 'grep -c -e "^drover_up 1" -e "^drover_vm_state.*running" /var/lib/prometheus/node-exporter/drover.prom')" 3
 
 like "removing names the VMs that go on" "$(machine apt-get -q -y remove drover-agent 2>&1)" "*$VM goes on*"
 is "removed: the same processes" "$(vm_processes)" "$PROCESSES"
