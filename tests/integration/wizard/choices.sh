@@ -16,16 +16,8 @@ VM=wiz-$$ IP=10.83.0.144 AT=hv1
 cleanup() {
     wizard_cleanup
     lab link hv1 mig off
+    lab link hv2 mig off
     vm_remove "$VM" "$AT"
-}
-
-dirtied() { guest_ctl $IP stat | sed -nE 's/.*dirtied=([0-9]+).*/\1/p'; }
-# writes SECONDS: what the guest writes to its memory, in bytes.
-writes() {
-    local before
-    before=$(dirtied)
-    sleep "$1"
-    echo $(($(dirtied) - before))
 }
 
 test_begin
@@ -77,7 +69,9 @@ is "and it does" "$(vm_state "$VM" hv2)" running
 lab link hv1 mig off
 
 # Back again, with the guest slowed down instead: from a command line, which says how.
-lab link hv2 mig 60mbit
+# 48 MiB are 2.7 s of this link; at 99 % the guest writes a few MiB a second.
+need "the guest has more to write" guest_ctl $IP mem 48
+lab link hv2 mig 150mbit
 drover_as alice hv2 move "$VM" --to hv1 >"$WORK/back" 2>&1 &
 BACK=$!
 need "a command line says what to do" wait_until 60 grep -q "drover -H hv2.* adjust .* --throttle=50   Slow the guest" "$WORK/back"
@@ -93,19 +87,4 @@ AT=hv1
 like "within the limit" "$(tail -n 2 "$WORK/back")" "*It was paused for *predicted*"
 is "and runs" "$(vm_state "$VM" hv1)" running
 sed 's/^/     /' "$WORK/back" | tail -n 2
-
-# A move that is cancelled gives the guest its time back, too.
-lab link hv1 mig 60mbit
-need "once more, with less of a pause than it takes" drover_as alice hv1 move "$VM" --to hv2 --detach --max-blackout 60
-need "slowed down from the start" drover_as alice hv1 adjust "$VM" --throttle 99 --wait 3m
-keys big Escape
-focus big "$VM"
-keys big Enter
-sees "80x24: as far as it goes" big "The guest is slowed down: 99 %" 90
-slow=$(writes 3)
-need "cancelled" drover_as alice hv1 cancel "$VM"
-sees "80x24: cancelled" big "Cancelled. $VM runs on hv1, as before." 30
-fast=$(writes 3)
-echo "     written in 3 s: $((slow >> 20)) MiB slowed down, $((fast >> 20)) MiB afterwards"
-is "it is as fast as before" $((fast > 3 * slow)) 1
 test_result
