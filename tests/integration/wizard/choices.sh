@@ -20,6 +20,15 @@ cleanup() {
     vm_remove "$VM" "$AT"
 }
 
+dirtied() { guest_ctl $IP stat | sed -nE 's/.*dirtied=([0-9]+).*/\1/p'; }
+# writes SECONDS: what the guest writes to its memory, in bytes; it counts pages.
+writes() {
+    local before
+    before=$(dirtied)
+    sleep "$1"
+    echo $((($(dirtied) - before) * 4096))
+}
+
 test_begin
 wizard_begin
 need "VM made" vm_create "$VM" $IP hv1
@@ -87,4 +96,22 @@ AT=hv1
 like "within the limit" "$(tail -n 2 "$WORK/back")" "*It was paused for *predicted*"
 is "and runs" "$(vm_state "$VM" hv1)" running
 sed 's/^/     /' "$WORK/back" | tail -n 2
+
+# A move that is cancelled gives the guest its time back, too. So slow a link that it does not end before.
+need "less to write" guest_ctl $IP mem 16
+lab link hv2 mig off
+lab link hv1 mig 20mbit
+need "once more, with less of a pause than it takes" drover_as alice hv1 move "$VM" --to hv2 --detach --max-blackout 60
+need "slowed down from the start" drover_as alice hv1 adjust "$VM" --throttle 99 --wait 5m
+keys big Escape
+sees "80x24: being moved again" big "moving to hv2" 20
+focus big "$VM"
+keys big Enter
+sees "80x24: as far as it goes" big "The guest is slowed down: 99 %" 150
+slow=$(writes 3)
+need "cancelled" drover_as alice hv1 cancel "$VM"
+sees "80x24: cancelled" big "Cancelled. $VM runs on hv1, as before." 30
+fast=$(writes 3)
+echo "     written in 3 s: $((slow >> 20)) MiB slowed down, $((fast >> 20)) MiB afterwards"
+is "it is as fast as before" $((fast > 2 * slow && fast > 1 << 20)) 1
 test_result
