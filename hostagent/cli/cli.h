@@ -119,7 +119,8 @@ void cli_put_json(const json_t *obj);
 // Returns the exit status.
 int cli_error(const struct cli *c, const struct drv_err *err);
 int cli_usage(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
-// A line for people on stdout, unless --quiet, --json or --plain.
+// A line for people on stdout; cli_say: unless --quiet, --json or --plain.
+void cli_line(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 void cli_say(const struct cli *c, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 // reply.notices, a line each.
 void cli_say_notices(const struct cli *c, const json_t *reply);

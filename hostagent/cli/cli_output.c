@@ -61,17 +61,29 @@ int cli_usage(const struct cli *c, const char *fmt, ...)
     return DRV_EXIT_USAGE;
 }
 
-void cli_say(const struct cli *c, const char *fmt, ...)
+static void put_line(const char *fmt, va_list ap)
 {
-    if (c->quiet || c->json || c->plain)
-        return;
     char text[1024];
-    va_list ap;
-    va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
     drv_put(stdout, text);
     fputc('\n', stdout);
+}
+
+void cli_line(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    put_line(fmt, ap);
+    va_end(ap);
+}
+
+void cli_say(const struct cli *c, const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    if (!c->quiet && !c->json && !c->plain)
+        put_line(fmt, ap);
+    va_end(ap);
 }
 
 void cli_say_notices(const struct cli *c, const json_t *reply)

@@ -4,19 +4,7 @@
 #include "cli.h"
 
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
-
-__attribute__((format(printf, 1, 2))) static void put(const char *fmt, ...)
-{
-    char text[1024];
-    va_list ap;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof text, fmt, ap);
-    va_end(ap);
-    drv_put(stdout, text);
-    fputc('\n', stdout);
-}
 
 static int64_t number(const json_t *obj, const char *key)
 {
@@ -34,18 +22,19 @@ static void show_next(const char *lines)
     DRV_AUTO_FREE char *copy = drv_xstrdup(lines);
     char *save = NULL;
     for (char *line = strtok_r(copy, "\n", &save); line; line = strtok_r(NULL, "\n", &save))
-        put("next time %s", line);
+        cli_line("next time %s", line);
 }
 
 static void show_hardware(const json_t *vm, const json_t *def)
 {
     const char *notes = drv_json_text(def, "notes");
-    put("hardware  %s, %" PRId64 " CPU%s %s, %s, %s",
-        drv_fmt_bytes(number(vm, "memory_kib") * 1024).s, number(vm, "vcpus"),
-        number(vm, "vcpus") == 1 ? "" : "s", drv_json_text(json_object_get(def, "cpu"), "model"),
-        drv_json_text(def, "machine"), drv_json_text(def, "accel"));
+    cli_line("hardware  %s, %" PRId64 " CPU%s %s, %s, %s",
+             drv_fmt_bytes(number(vm, "memory_kib") * 1024).s, number(vm, "vcpus"),
+             number(vm, "vcpus") == 1 ? "" : "s",
+             drv_json_text(json_object_get(def, "cpu"), "model"), drv_json_text(def, "machine"),
+             drv_json_text(def, "accel"));
     if (*notes)
-        put("notes     %s", notes);
+        cli_line("notes     %s", notes);
     show_next(drv_json_text(def, "next"));
 }
 
@@ -55,19 +44,19 @@ static void show_devices(const json_t *def)
     json_t *d;
     json_array_foreach(json_object_get(def, "disks"), i, d)
     {
-        put("%-9s %s %s on %s", drv_json_text(d, "id"), drv_json_text(d, "format"),
-            drv_json_text(d, "path"), drv_json_text(d, "store"));
+        cli_line("%-9s %s %s on %s", drv_json_text(d, "id"), drv_json_text(d, "format"),
+                 drv_json_text(d, "path"), drv_json_text(d, "store"));
     }
     json_array_foreach(json_object_get(def, "cdroms"), i, d)
     {
-        put("%-9s %s%s%s", drv_json_text(d, "id"),
-            *drv_json_text(d, "path") ? drv_json_text(d, "path") : "empty",
-            *drv_json_text(d, "store") ? " on " : "", drv_json_text(d, "store"));
+        cli_line("%-9s %s%s%s", drv_json_text(d, "id"),
+                 *drv_json_text(d, "path") ? drv_json_text(d, "path") : "empty",
+                 *drv_json_text(d, "store") ? " on " : "", drv_json_text(d, "store"));
     }
     json_array_foreach(json_object_get(def, "nics"), i, d)
     {
-        put("%-9s %s, %s, on %s", drv_json_text(d, "id"), drv_json_text(d, "model"),
-            drv_json_text(d, "mac"), drv_json_text(d, "network"));
+        cli_line("%-9s %s, %s, on %s", drv_json_text(d, "id"), drv_json_text(d, "model"),
+                 drv_json_text(d, "mac"), drv_json_text(d, "network"));
     }
 }
 
@@ -77,13 +66,13 @@ static void show_record(const json_t *vm)
     const json_t *record = json_object_get(vm, "record"), *body = json_object_get(record, "body");
     const char *host = drv_json_text(body, "host"), *to = drv_json_text(body, "to");
     if (!json_is_object(body)) {
-        put("owner     the record could not be read");
+        cli_line("owner     the record could not be read");
         return;
     }
-    put("owner     epoch %" PRId64 ": %s%s%.*s%s%.*s%s", number(record, "epoch"),
-        drv_json_text(body, "state"), *host ? ", " : "", short_name(host), host, *to ? " to " : "",
-        short_name(to), to,
-        json_is_true(json_object_get(vm, "held")) ? ", held" : ", held by nobody");
+    cli_line("owner     epoch %" PRId64 ": %s%s%.*s%s%.*s%s", number(record, "epoch"),
+             drv_json_text(body, "state"), *host ? ", " : "", short_name(host), host,
+             *to ? " to " : "", short_name(to), to,
+             json_is_true(json_object_get(vm, "held")) ? ", held" : ", held by nobody");
 }
 
 void cli_show_vm(const json_t *vm)
@@ -91,15 +80,15 @@ void cli_show_vm(const json_t *vm)
     const json_t *def = json_object_get(vm, "definition");
     const char *host = drv_json_text(vm, "host"), *busy = drv_json_text(vm, "busy"),
                *move = drv_json_text(vm, "move");
-    put("name      %s", drv_json_text(vm, "name"));
-    put("uuid      %s", drv_json_text(vm, "uuid"));
-    put("state     %s on %.*s%s%s%s", drv_json_text(vm, "state"), short_name(host), host,
-        *busy ? " (" : "", busy, *busy ? ")" : "");
+    cli_line("name      %s", drv_json_text(vm, "name"));
+    cli_line("uuid      %s", drv_json_text(vm, "uuid"));
+    cli_line("state     %s on %.*s%s%s%s", drv_json_text(vm, "state"), short_name(host), host,
+             *busy ? " (" : "", busy, *busy ? ")" : "");
     if (*drv_json_text(vm, "why"))
-        put("because   %s", drv_json_text(vm, "why"));
+        cli_line("because   %s", drv_json_text(vm, "why"));
     if (*move)
-        put("move      %s", move);
-    put("home      %s on %s", drv_json_text(vm, "home"), drv_json_text(vm, "home_store"));
+        cli_line("move      %s", move);
+    cli_line("home      %s on %s", drv_json_text(vm, "home"), drv_json_text(vm, "home_store"));
     show_hardware(vm, def);
     show_devices(def);
     show_record(vm);
@@ -111,7 +100,7 @@ static void show_setting(const char *key, const char *value)
     DRV_AUTO_FREE char *copy = drv_xstrdup(*value ? value : "-");
     char *save = NULL;
     for (char *item = strtok_r(copy, ",", &save); item; item = strtok_r(NULL, ",", &save)) {
-        put("  %-18s %s", key, item + strspn(item, " "));
+        cli_line("  %-18s %s", key, item + strspn(item, " "));
         key = "";
     }
 }
@@ -121,16 +110,17 @@ void cli_show_host(const json_t *host)
     const json_t *memory = json_object_get(host, "memory"), *slots = json_object_get(host, "slots");
     const char *note = drv_json_text(host, "kvm_note"), *key;
     json_t *value;
-    put("host      %s", drv_json_text(host, "host"));
-    put("version   drover %s, QEMU %s", drv_json_text(host, "version"),
-        drv_json_text(host, "qemu_version"));
-    put("memory    %s free of %s", drv_fmt_bytes(number(memory, "free_kib") * 1024).s,
-        drv_fmt_bytes(number(memory, "total_kib") * 1024).s);
-    put("CPUs      %" PRId64 ", %s KVM%s%s", number(host, "cpus"),
-        json_is_true(json_object_get(host, "kvm")) ? "with" : "without", *note ? ": " : "", note);
-    put("free for  %" PRId64 " moves, %" PRId64 " of them with disks", number(slots, "moves"),
-        number(slots, "storage_moves"));
-    put("settings, for `drover host set`:");
+    cli_line("host      %s", drv_json_text(host, "host"));
+    cli_line("version   drover %s, QEMU %s", drv_json_text(host, "version"),
+             drv_json_text(host, "qemu_version"));
+    cli_line("memory    %s free of %s", drv_fmt_bytes(number(memory, "free_kib") * 1024).s,
+             drv_fmt_bytes(number(memory, "total_kib") * 1024).s);
+    cli_line("CPUs      %" PRId64 ", %s KVM%s%s", number(host, "cpus"),
+             json_is_true(json_object_get(host, "kvm")) ? "with" : "without", *note ? ": " : "",
+             note);
+    cli_line("free for  %" PRId64 " moves, %" PRId64 " of them with disks", number(slots, "moves"),
+             number(slots, "storage_moves"));
+    cli_line("settings, for `drover host set`:");
     json_object_foreach(json_object_get(host, "settings"), key, value)
     {
         show_setting(key, json_is_string(value) ? json_string_value(value) : "?");
