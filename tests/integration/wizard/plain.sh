@@ -66,6 +66,7 @@ is "and it does" "$(vm_state "$VM" hv2)" running
 AT=hv2
 is "nothing but ASCII" "$(LC_ALL=C grep -c $'[^ -~\t]' "$WORK/out")" 0
 echo q >&7
+exec 7>&- # if it asks
 wait $WIZARD
 is "status" $? 0
 test_result
