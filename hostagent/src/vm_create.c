@@ -8,6 +8,8 @@
 
 #include "disc.h"
 #include "drover/log.h"
+#include "drover/text.h"
+#include "notices.h"
 
 struct making {
     struct ha *ha;
@@ -241,6 +243,16 @@ static int define(struct making *m, json_t *notices, struct drv_err *err)
     return rc;
 }
 
+// It may be meant for another host.
+static void note_memory(const struct ss_vmdef *def, json_t *notices)
+{
+    uint64_t total_kib, free_kib;
+    struct drv_err ignored = DRV_ERR_INIT;
+    if (ha_host_memory_kib(&total_kib, &free_kib, &ignored) == 0 && def->memory_kib > total_kib)
+        ha_notice(notices, "it has more memory than this host, which has %s",
+                  drv_fmt_bytes((int64_t)total_kib * 1024).s);
+}
+
 int ha_vm_create(struct ha *ha, const struct ha_create_spec *spec, char ret_uuid[DRV_UUID_LEN],
                  json_t *notices, struct drv_err *err)
 {
@@ -258,6 +270,7 @@ int ha_vm_create(struct ha *ha, const struct ha_create_spec *spec, char ret_uuid
         ha_vm_remove(vm);
         return drv_err_prefix(err, "VM %s was not created", spec->name);
     }
+    note_memory(&m->def, notices);
     memcpy(ret_uuid, m->def.uuid, DRV_UUID_LEN);
     ha_vm_publish(vm, "stopped", 1, "");
     ha_vm_unlock(vm);

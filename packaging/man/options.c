@@ -33,6 +33,8 @@ static void put_items(FILE *out, const struct argp_option *o)
             fprintf(out, "\\fB\\-%c\\fR, ", first->key);
         put_name(out, o++, first->arg, first->flags);
         for (; !is_end(o) && o->flags & OPTION_ALIAS; o++) {
+            if (o->flags & OPTION_HIDDEN)
+                continue;
             fputs(", ", out);
             put_name(out, o, first->arg, first->flags);
         }
