@@ -10,7 +10,7 @@
 
 #include "drover/util.h"
 
-static int write_all(int fd, const char *text, size_t len)
+int drv_write_all(int fd, const char *text, size_t len)
 {
     while (len > 0) {
         ssize_t n = write(fd, text, len);
@@ -32,7 +32,7 @@ int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode
         open(temp, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, mode & 0600);
     if (fd < 0)
         return drv_err_os(err, errno, "cannot create %s", temp);
-    if (write_all(fd, text, len) == 0 && fchmod(fd, mode) == 0 && rename(temp, path) == 0)
+    if (drv_write_all(fd, text, len) == 0 && fchmod(fd, mode) == 0 && rename(temp, path) == 0)
         return 0;
     drv_err_os(err, errno, "cannot write %s", path);
     unlink(temp);

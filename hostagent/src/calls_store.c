@@ -6,6 +6,7 @@
 
 #include "agent.h"
 #include "audit.h"
+#include "calls_vm_args.h"
 #include "store_check.h"
 #include "tables.h"
 
@@ -63,11 +64,8 @@ static int check_new_place(struct ha *ha, const struct ss_url *u, struct drv_err
 static int add(struct ha *ha, const char *name, const char *url, struct drv_err *err)
 {
     struct ss_url u;
-    if (!drv_name_valid(name, SS_NAME_MAX - 1))
-        return drv_err(err, DRV_EINVAL,
-                       "\"%.64s\" is not a name: letters, digits, \".\", \"_\" "
-                       "and \"-\"",
-                       name);
+    if (ha_name_check("store", name, err) < 0)
+        return -1;
     if (strlen(url) >= HA_URL_MAX - SS_PATH_MAX)
         return drv_err(err, DRV_EINVAL, "the URL is too long");
     if (ss_url_parse(url, &u, err) < 0 || check_new_place(ha, &u, err) < 0 ||

@@ -264,19 +264,6 @@ static ssize_t read_all(int fd, char *buf, size_t max)
     return (ssize_t)len;
 }
 
-static int write_all(int fd, const char *buf, size_t len)
-{
-    for (size_t off = 0; off < len;) {
-        ssize_t n = write(fd, buf + off, len - off);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return -1;
-        off += (size_t)n;
-    }
-    return 0;
-}
-
 static char *local_read_head(struct ss_store *st, const char *path, size_t max, size_t *ret_len,
                              uint64_t *ret_file_bytes, struct drv_err *err)
 {
@@ -307,7 +294,7 @@ static int local_write(struct ss_store *st, const char *path, const void *data, 
         dir < 0 ? -1 : openat(dir, temp, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, FILE_MODE);
     if (fd < 0)
         return fail(err, l, "write", path);
-    if (write_all(fd, data, len) < 0 || fsync(fd) < 0 || renameat(dir, temp, dir, leaf) < 0) {
+    if (drv_write_all(fd, data, len) < 0 || fsync(fd) < 0 || renameat(dir, temp, dir, leaf) < 0) {
         fail(err, l, "write", path);
         unlinkat(dir, temp, 0);
         return -1;
@@ -325,7 +312,7 @@ static int copy_file(int to, const char *from_path)
     char buf[65536];
     ssize_t n;
     while ((n = read_all(from, buf, sizeof buf)) > 0)
-        if (write_all(to, buf, (size_t)n) < 0)
+        if (drv_write_all(to, buf, (size_t)n) < 0)
             return -1;
     return n < 0 ? -1 : 0;
 }

@@ -8,6 +8,9 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+// write(2), again until all len bytes are written. -1 with errno.
+int drv_write_all(int fd, const char *text, size_t len);
+
 // Put len bytes in the place of path, as a new file of this mode whatever the umask is: readers see
 // the old file or the whole new one, by rename(2). Written first to "<path>.new", of which one
 // writer at a time is assumed and which is not left behind. Not flushed to the disk: a crash of the

@@ -1,23 +1,7 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // drover doctor against an agent that answers from a script, as root of its host without a ticket:
 // whom it asks, what it shows, its exit status.
-#include "fake_agent.h"
-
-struct command {
-    struct fake_agent *agent;
-    const char *argv[8];
-};
-
-static int exec_drover(void *arg)
-{
-    struct command *cmd = arg;
-    setenv("DROVER_SOCKET", cmd->agent->path, 1);
-    setenv("KRB5CCNAME", "FILE:/nonexistent/ccache", 1);
-    execv(DROVER_BIN, (char *const *)cmd->argv);
-    return 99;
-}
-#define RUN(r, agent_, ...)                                                                        \
-    fake_run((r), exec_drover, &(struct command){(agent_), {"drover", __VA_ARGS__}}, NULL, 0)
+#include "command.h"
 
 #define HOSTS                                                                                      \
     "{\"return\":[{\"name\":\"HV1\",\"fqdn\":\"hv1.x\"},{\"name\":\"HV2\",\"fqdn\":\"hv2.x\"}]}"
