@@ -141,19 +141,40 @@ int ha_discs_close(const char *dir, struct drv_err *err)
 
 // --- in QEMU ---
 
-static int tray(struct qmp *q, const char *command, const char *drive, struct drv_err *err)
+enum { TRAY_TRIES = 20 };
+
+// Open the tray and run a command that needs it open. node: NULL = none. A guest may close the tray
+// in between (Linux does whenever a program opens the drive), so an error is believed only when it
+// lasts.
+static int with_tray_open(struct qmp *q, const char *command, const char *drive, const char *node,
+                          struct drv_err *err)
 {
     DRV_AUTO_FREE char *device = drv_xasprintf("dev-%s", drive);
-    return qmp_do(q, command, json_pack("{s:s}", "id", device), QMP_TIMEOUT_MS, err);
+    for (int tries = 1;; tries++) {
+        json_t *open = json_pack("{s:s, s:b}", "id", device, "force", 1);
+        json_t *args = json_pack("{s:s, s:s*}", "id", device, "node-name", node);
+        bool last = tries == TRAY_TRIES || !qmp_alive(q);
+        if (qmp_do(q, "blockdev-open-tray", open, QMP_TIMEOUT_MS, err) < 0) {
+            json_decref(args);
+            return -1;
+        }
+        if (qmp_do(q, command, args, QMP_TIMEOUT_MS, last ? err : NULL) == 0)
+            return 0;
+        if (last)
+            return -1;
+    }
+}
+
+static int close_tray(struct qmp *q, const char *drive, struct drv_err *err)
+{
+    DRV_AUTO_FREE char *device = drv_xasprintf("dev-%s", drive);
+    return qmp_do(q, "blockdev-close-tray", json_pack("{s:s}", "id", device), QMP_TIMEOUT_MS, err);
 }
 
 int ha_disc_take_out(struct qmp *q, const char *drive, struct drv_err *err)
 {
-    DRV_AUTO_FREE char *device = drv_xasprintf("dev-%s", drive);
-    json_t *open = json_pack("{s:s, s:b}", "id", device, "force", 1);
-    if (qmp_do(q, "blockdev-open-tray", open, QMP_TIMEOUT_MS, err) < 0 ||
-        tray(q, "blockdev-remove-medium", drive, err) < 0 ||
-        tray(q, "blockdev-close-tray", drive, err) < 0)
+    if (with_tray_open(q, "blockdev-remove-medium", drive, NULL, err) < 0 ||
+        close_tray(q, drive, err) < 0)
         return -1;
     return qmp_node_pair_del(q, drive, err);
 }
@@ -161,14 +182,11 @@ int ha_disc_take_out(struct qmp *q, const char *drive, struct drv_err *err)
 int ha_disc_put_in(struct qmp *q, const char *drive, const struct ha_image_at *at,
                    struct drv_err *err)
 {
-    DRV_AUTO_FREE char *device = drv_xasprintf("dev-%s", drive);
     if (ha_disc_take_out(q, drive, err) < 0 ||
         qmp_disc_node_add(q, drive, at->nbd[0] ? at->nbd : NULL, at->file, err) < 0)
         return -1;
-    if (tray(q, "blockdev-open-tray", drive, err) == 0 &&
-        qmp_do(q, "blockdev-insert-medium",
-               json_pack("{s:s, s:s}", "id", device, "node-name", drive), QMP_TIMEOUT_MS, err) == 0)
-        return tray(q, "blockdev-close-tray", drive, err);
+    if (with_tray_open(q, "blockdev-insert-medium", drive, drive, err) == 0)
+        return close_tray(q, drive, err);
     ha_disc_take_out(q, drive, NULL);
     return -1;
 }

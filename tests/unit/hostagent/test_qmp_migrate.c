@@ -10,6 +10,7 @@
 // cmocka.h needs those above
 #include <cmocka.h>
 
+#include "disc.h"
 #include "drover/util.h"
 #include "fake_qmp.h"
 #include "qmp_block.h"
@@ -338,6 +339,34 @@ static void disk_is_found_by_its_device(void **state)
     assert_int_equal(err.code, DRV_ENOTFOUND);
 }
 
+// --- discs ---
+
+#define SHUT FAILED("Tray of device 'dev-cd0' is not open")
+
+static void a_tray_that_the_guest_closes_is_opened_again(void **state)
+{
+    struct fixture *x = *state;
+    struct ha_image_at at = {.file = "/x.iso"};
+    x->script[0] = (struct line){.cmd = "blockdev-remove-medium", .answers = {SHUT, OK}};
+    x->script[1] = (struct line){.cmd = "blockdev-insert-medium", .answers = {SHUT, SHUT, OK}};
+    assert_int_equal(ha_disc_put_in(x->q, "cd0", &at, NULL), 0);
+    assert_string_equal(x->log, "blockdev-open-tray blockdev-remove-medium "
+                                "blockdev-open-tray blockdev-remove-medium blockdev-close-tray "
+                                "blockdev-del blockdev-del blockdev-add blockdev-add "
+                                "blockdev-open-tray blockdev-insert-medium blockdev-open-tray "
+                                "blockdev-insert-medium blockdev-open-tray blockdev-insert-medium "
+                                "blockdev-close-tray ");
+}
+
+static void a_tray_that_stays_shut_is_an_error(void **state)
+{
+    struct fixture *x = *state;
+    struct drv_err err = DRV_ERR_INIT;
+    x->script[0] = (struct line){.cmd = "blockdev-remove-medium", .answers = {SHUT}};
+    assert_int_equal(ha_disc_take_out(x->q, "cd0", &err), -1);
+    assert_non_null(strstr(err.msg, "is not open"));
+}
+
 #define CONNECTED(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
@@ -360,6 +389,8 @@ int main(void)
         CONNECTED(abort_cuts_the_connection_first_and_out_of_band),
         CONNECTED(abort_of_nothing_is_no_error),
         CONNECTED(disk_is_found_by_its_device),
+        CONNECTED(a_tray_that_the_guest_closes_is_opened_again),
+        CONNECTED(a_tray_that_stays_shut_is_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
