@@ -46,7 +46,8 @@ static const struct cli_about abouts[] = {
     {"vm stop", .text = "The guest is asked to shut down, and waited for; with --force its power is cut."},
     {"vm set", .text =
      "All of it is changed, or nothing. Some keys hold at once, others are what QEMU is started with: those of a running VM wait, move with it, and hold from its next start on, which is said. "
-     "Devices change while the VM is stopped; those that stay keep their PCI addresses. The image of a disk that is removed stays on its store."},
+     "Disks, network cards and drives of a running VM come and go with its next start as well, and --remove takes back what has not come yet; a restart of the guest by itself is no start. "
+     "Devices that stay keep their PCI addresses. The image of a disk that is removed stays on its store."},
     {"vm rename", .text = "Its folder on the store keeps its name, and so do its disks' images. What QEMU calls the guest changes with its next start."},
     {"vm eject", .text = "Without a drive: out of the one that holds a disc. A running guest sees it at once."},
     {"vm insert", .text = "Without a drive: into the first empty one. A running guest sees it at once. To take a disc out is an operator's, as a move may need it; to put one in is an admin's, as any file of a store can be read so."},

@@ -25,6 +25,30 @@ static void show_next(const char *lines)
         cli_line("next time %s", line);
 }
 
+// Devices that come or go then.
+static void show_next_devices(const json_t *devices)
+{
+    size_t i;
+    json_t *d;
+    json_array_foreach(devices, i, d)
+    {
+        const char *id = drv_json_text(d, "id"), *change = drv_json_text(d, "change");
+        const char *store = drv_json_text(d, "store"), *path = drv_json_text(d, "path");
+        if (!strcmp(change, "add-disk"))
+            cli_line("next time %s comes: %s, %s, on %s", id,
+                     drv_fmt_bytes(number(d, "size_bytes")).s, drv_json_text(d, "format"),
+                     *store ? store : "the VM's store");
+        else if (!strcmp(change, "add-nic"))
+            cli_line("next time %s comes: %s, %s, on %s", id, drv_json_text(d, "model"),
+                     drv_json_text(d, "mac"), drv_json_text(d, "network"));
+        else if (!strcmp(change, "add-cdrom"))
+            cli_line("next time %s comes: %s%s%s", id, *path ? path : "empty", *store ? " on " : "",
+                     store);
+        else
+            cli_line("next time %s goes", id);
+    }
+}
+
 static void show_hardware(const json_t *vm, const json_t *def)
 {
     const char *notes = drv_json_text(def, "notes");
@@ -36,6 +60,7 @@ static void show_hardware(const json_t *vm, const json_t *def)
     if (*notes)
         cli_line("notes     %s", notes);
     show_next(drv_json_text(def, "next"));
+    show_next_devices(json_object_get(def, "next_devices"));
 }
 
 static void show_devices(const json_t *def)

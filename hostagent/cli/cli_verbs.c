@@ -65,7 +65,7 @@ const struct cli_verb cli_verbs[] = {
      .examples = "  drover vm stop web01\n  drover vm stop web01 --timeout 5m\n  drover vm stop web01 --force"},
     {.noun = "vm", .verb = "set", .args = "VM [KEY=VALUE…]", .min_pos = 1, .max_pos = CLI_POS_MAX, .options = cli_set_options,
      .run = cli_vm_set,
-     .summary = "Change a VM: settings; devices while it is stopped",
+     .summary = "Change a VM's settings and devices",
      .examples = "  drover vm set web01 memory=8G cpus=4\n"
                  "  drover vm set web01 --add-disk 100G,store=slow --add-nic br1\n"
                  "  drover vm set web01 --remove disk1\n"

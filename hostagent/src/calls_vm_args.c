@@ -8,7 +8,6 @@
 #include "calls.h"
 
 enum { MEMORY_MAX_MIB = 16 << 20, VCPUS_MAX = 255 };
-static const int64_t DISK_MAX_BYTES = INT64_C(1) << 46; // 64 TiB
 
 // Copy a text that may be absent.
 static int take(char *dst, size_t size, const char *text, const char *what, struct drv_err *err)
@@ -25,8 +24,9 @@ static int disk_args(const json_t *j, struct ha_new_disk *d, struct drv_err *err
     if (ha_args(j, err, "{s?I, s?s, s?s, s?s}", "size_bytes", &bytes, "store", &store, "format",
                 &format, "import", &import) < 0)
         return -1;
-    if (bytes < 0 || bytes > DISK_MAX_BYTES || (bytes == 0 && !import))
-        return drv_err(err, DRV_EINVAL, "size_bytes must be 1 to %lld", (long long)DISK_MAX_BYTES);
+    if (bytes < 0 || (uint64_t)bytes > SS_DISK_MAX_BYTES || (bytes == 0 && !import))
+        return drv_err(err, DRV_EINVAL, "size_bytes must be 1 to %llu",
+                       (unsigned long long)SS_DISK_MAX_BYTES);
     d->size_bytes = (uint64_t)bytes;
     d->format_set = format != NULL;
     if (format && ss_format_from_name(format, &d->format) < 0)

@@ -164,6 +164,11 @@ static int map_networks(const struct ha_move_request *rq, struct ss_vmdef *def, 
                 DRV_COPY(def->nics[i].network, json_string_value(to));
                 used = true;
             }
+        for (unsigned i = 0; i < def->n_next_devices; i++)
+            if (!strcmp(def->next_devices[i].network, from)) {
+                DRV_COPY(def->next_devices[i].network, json_string_value(to));
+                used = true;
+            }
         if (!used)
             return drv_err(err, DRV_EINVAL, "VM %s uses no network \"%.32s\"", def->name, from);
     }

@@ -12,6 +12,7 @@
 #include "disc.h"
 #include "drover/log.h"
 #include "notices.h"
+#include "vm_next.h"
 #include "vm_set.h"
 
 enum { SETTLE_TRIES = 10, SETTLE_EVERY_MS = 1000 };
@@ -213,34 +214,67 @@ static bool changes_devices(const struct ha_change *ch)
     return json_array_size(ch->remove) || ch->add.n_disks || ch->add.n_nics || ch->add.n_cdroms;
 }
 
-// The new disks are the last ones of next.
-static int change_devices(struct changing *c, const struct ha_change *ch, json_t *notices,
-                          struct drv_err *err)
+static int check_discs(struct changing *c, const struct ss_vmdef *def, struct drv_err *err)
 {
-    if (!changes_devices(ch))
-        return 0;
-    if (c->running) {
-        drv_err(err, DRV_ESTATE, "VM %s is running: devices change while it is stopped",
-                c->next.name);
-        return drv_err_hint(err, "drover vm stop %s", c->next.name);
-    }
-    for (unsigned i = 0; i < ch->add.n_disks; i++)
-        if (ch->add.disks[i].import[0])
-            return drv_err(err, DRV_EINVAL, "import: only `vm create` imports");
-    if (ha_set_remove(&c->next, ch->remove, notices, err) < 0 ||
-        ha_add_devices(&ch->add, &c->next, notices, err) < 0)
-        return -1;
-    for (unsigned i = 0; i < c->next.n_cdroms; i++)
-        if (ha_disc_check(c->vm->ha, &c->next.cdroms[i], err) < 0)
+    for (unsigned i = 0; i < def->n_cdroms; i++)
+        if (ha_disc_check(c->vm->ha, &def->cdroms[i], err) < 0)
             return -1;
     return 0;
 }
 
+static int check_stores(struct changing *c, const struct ha_create_spec *add, struct drv_err *err)
+{
+    char url[HA_URL_MAX];
+    for (unsigned i = 0; i < add->n_disks; i++)
+        if (add->disks[i].store[0] &&
+            ha_store_url(c->vm->ha, add->disks[i].store, url, sizeof url, err) < 0)
+            return -1;
+    return 0;
+}
+
+static int keep_devices(struct changing *c, const struct ha_change *ch, json_t *notices,
+                        struct drv_err *err)
+{
+    struct ss_vmdef *then = drv_xcalloc(1, sizeof *then);
+    DRV_AUTO_FREE void *owned = then;
+    if (ha_next_keep(&c->next, ch->remove, &ch->add, then, notices, err) < 0 ||
+        check_stores(c, &ch->add, err) < 0)
+        return -1;
+    return check_discs(c, then, err);
+}
+
+// What waited, too: ch->add has it all afterwards. The new disks are the last ones of next.
+static int change_devices_now(struct changing *c, struct ha_change *ch, json_t *notices,
+                              struct drv_err *err)
+{
+    struct ha_create_spec *all = drv_xcalloc(1, sizeof *all);
+    DRV_AUTO_FREE void *owned = all;
+    DRV_AUTO_JSON json_t *remove = NULL;
+    if (ha_next_take(&c->next, ch->remove, &ch->add, &remove, all, err) < 0)
+        return -1;
+    ch->add = *all;
+    if (ha_set_remove(&c->next, remove, notices, err) < 0 ||
+        ha_add_devices(&ch->add, &c->next, notices, err) < 0)
+        return -1;
+    return check_discs(c, &c->next, err);
+}
+
+static int change_devices(struct changing *c, struct ha_change *ch, json_t *notices,
+                          struct drv_err *err)
+{
+    for (unsigned i = 0; i < ch->add.n_disks; i++)
+        if (ch->add.disks[i].import[0])
+            return drv_err(err, DRV_EINVAL, "import: only `vm create` imports");
+    if (!changes_devices(ch) && (c->running || !c->next.n_next_devices))
+        return 0;
+    return c->running ? keep_devices(c, ch, notices, err) : change_devices_now(c, ch, notices, err);
+}
+
 static int make_and_commit(struct changing *c, const struct ha_change *ch, struct drv_err *err)
 {
-    unsigned made = 0, first = c->next.n_disks - ch->add.n_disks;
+    unsigned made = 0, want = c->running ? 0 : ch->add.n_disks, first = c->next.n_disks - want;
     int rc = 0;
-    for (; rc == 0 && made < ch->add.n_disks; made += rc == 0)
+    for (; rc == 0 && made < want; made += rc == 0)
         rc = make_image(c, &c->next.disks[first + made], ch->add.disks[made].size_bytes, err);
     if (rc == 0)
         rc = commit(c, err);
@@ -302,7 +336,7 @@ static struct ss_cdrom *find_drive(struct ss_vmdef *def, const char *drive, bool
         return found;
     if (def->n_cdroms == 0) {
         drv_err(err, DRV_ENOTFOUND, "VM %s has no CD-ROM drive", def->name);
-        drv_err_hint(err, "while it is stopped: drover vm set %s --add-cdrom empty", def->name);
+        drv_err_hint(err, "from its next start on: drover vm set %s --add-cdrom empty", def->name);
     } else {
         drv_err(err, DRV_ENOTFOUND,
                 drive[0] ? "VM %s has no such CD-ROM drive" : "VM %s: which CD-ROM drive?",

@@ -13,8 +13,8 @@ struct ha_change {
     struct ha_create_spec add; // its lists of devices alone
 };
 
-// Change settings and devices. Devices need a VM that is not running (DRV_ESTATE); of settings each
-// notice says when it holds. All or nothing.
+// Change settings and devices. What a running VM cannot take waits for its next start, as the
+// notices say; what waits in a stopped one holds at once. All or nothing.
 int ha_vm_change(struct ha_vm *vm, struct ha_change *change, json_t *notices, struct drv_err *err);
 
 // Give it another name, also while it runs. Its folders keep theirs. DRV_EEXIST: another VM of this

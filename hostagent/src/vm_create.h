@@ -6,7 +6,9 @@
 #include "cpu_hosts.h"
 #include "vm_import.h"
 
+// A device's id: "" = the first free one.
 struct ha_new_disk {
+    char id[SS_NAME_MAX];
     uint64_t size_bytes;     // 0 = that of the imported file
     char store[SS_NAME_MAX]; // "" = the VM's
     bool format_set;
@@ -15,10 +17,12 @@ struct ha_new_disk {
 };
 
 struct ha_new_nic {
+    char id[SS_NAME_MAX];
     char network[SS_NAME_MAX], mac[18], model[24]; // mac, model: "" = drover chooses
 };
 
 struct ha_new_cdrom {
+    char id[SS_NAME_MAX];
     char store[SS_NAME_MAX], path[SS_PATH_MAX]; // both "": an empty drive
 };
 

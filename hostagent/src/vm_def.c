@@ -143,18 +143,16 @@ static void random_mac(char ret[18])
     snprintf(ret, 18, "52:54:00:%02x:%02x:%02x", b[0], b[1], b[2]);
 }
 
-// The first of "disk0", "disk1", … that no device has.
-static void free_id(const struct ss_vmdef *d, const char *kind, char ret[SS_NAME_MAX])
+// wanted, if it is free, or "" for the first of "disk0", "disk1", … that no device has.
+static int choose_id(const struct ss_vmdef *d, const char *kind, const char *wanted,
+                     char ret[SS_NAME_MAX], struct drv_err *err)
 {
-    bool used = true;
-    for (unsigned n = 0; used; n++) {
+    if (ss_vmdef_has_device(d, wanted))
+        return drv_err(err, DRV_EEXIST, "VM %s has a device \"%s\" already", d->name, wanted);
+    drv_copy(ret, SS_NAME_MAX, wanted);
+    for (unsigned n = 0; !*ret || ss_vmdef_has_device(d, ret); n++)
         snprintf(ret, SS_NAME_MAX, "%s%u", kind, n);
-        used = ss_vmdef_disk(d, ret) != NULL;
-        for (unsigned i = 0; i < d->n_nics; i++)
-            used |= !strcmp(d->nics[i].id, ret);
-        for (unsigned i = 0; i < d->n_cdroms; i++)
-            used |= !strcmp(d->cdroms[i].id, ret);
-    }
+    return 0;
 }
 
 static int add_nic(const struct ha_new_nic *want, struct ss_vmdef *d, json_t *notices,
@@ -163,7 +161,8 @@ static int add_nic(const struct ha_new_nic *want, struct ss_vmdef *d, json_t *no
     struct ss_nic nic = {.pci_slot = 0};
     if (d->n_nics == SS_MAX_NICS)
         return drv_err(err, DRV_EINVAL, "a VM has at most %d network cards", SS_MAX_NICS);
-    free_id(d, "nic", nic.id);
+    if (choose_id(d, "nic", want->id, nic.id, err) < 0)
+        return -1;
     DRV_COPY(nic.network, want->network);
     DRV_COPY(nic.model, want->model[0] ? want->model : "virtio-net-pci");
     DRV_COPY(nic.mac, want->mac);
@@ -182,7 +181,8 @@ static int add_cdrom(const struct ha_new_cdrom *want, struct ss_vmdef *d, struct
     struct ss_cdrom drive = {.id = ""};
     if (d->n_cdroms == SS_MAX_CDROMS)
         return drv_err(err, DRV_EINVAL, "a VM has at most %d CD-ROM drives", SS_MAX_CDROMS);
-    free_id(d, "cd", drive.id);
+    if (choose_id(d, "cd", want->id, drive.id, err) < 0)
+        return -1;
     DRV_COPY(drive.store, want->store);
     DRV_COPY(drive.path, want->path);
     d->cdroms[d->n_cdroms++] = drive;
@@ -197,7 +197,8 @@ static int add_disk(const struct ha_new_disk *want, const struct ha_create_spec 
     char uuid[DRV_UUID_LEN];
     if (d->n_disks == SS_MAX_DISKS)
         return drv_err(err, DRV_EINVAL, "a VM has at most %d disks", SS_MAX_DISKS);
-    free_id(d, "disk", disk.id);
+    if (choose_id(d, "disk", want->id, disk.id, err) < 0)
+        return -1;
     DRV_COPY(disk.store, want->store[0] ? want->store : spec->store);
     disk.format = want->format_set ? want->format : SS_QCOW2;
     drv_uuid_new(uuid);

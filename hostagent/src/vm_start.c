@@ -9,6 +9,7 @@
 #include "drover/finding.h"
 #include "drover/log.h"
 #include "takeover.h"
+#include "vm_change.h"
 #include "vm_log.h"
 #include "vm_set.h"
 
@@ -185,6 +186,27 @@ static int read_truth(struct ha_vm *vm, const struct ha_start_opts *opts, struct
     return ha_home_read(home, vm->home, ret_rec->epoch, ret_rec->vm_json_sha256, ret_def, err);
 }
 
+// Devices that waited for this start come and go before it, as a change of the stopped VM. One that
+// another host owned waits on: such a change is the owner's.
+static int settle_devices(struct ha_vm *vm, const struct ha_start_opts *opts, struct ss_store *home,
+                          struct ss_record *rec, struct ss_vmdef *def, struct drv_err *err)
+{
+    if (!def->n_next_devices || !ha_record_ours(vm->ha, rec))
+        return 0;
+    struct ha_change *nothing_more = drv_xcalloc(1, sizeof *nothing_more);
+    DRV_AUTO_FREE void *owned = nothing_more;
+    DRV_AUTO_JSON json_t *notices = json_array();
+    if (ha_vm_change(vm, nothing_more, notices, err) < 0) {
+        drv_err_prefix(err, "what was added or removed while the VM was running");
+        return drv_err_hint(err, "take it back: drover vm set %s --remove %s", def->name,
+                            def->next_devices[0].id);
+    }
+    size_t i;
+    json_t *text;
+    json_array_foreach(notices, i, text) ha_vmlog(vm->ha, def->uuid, "%s", json_string_value(text));
+    return read_truth(vm, opts, home, rec, def, err);
+}
+
 static int own_and_run(struct ha_vm *vm, const struct ss_vmdef *def, const struct ss_record *seen,
                        struct ss_store *home, struct drv_err *err)
 {
@@ -247,6 +269,8 @@ int ha_vm_start(struct ha_vm *vm, const struct ha_start_opts *opts, struct drv_e
     int rc = read_truth(vm, opts, home, rec, def, err);
     if (rc == 0)
         rc = ha_set_pending(def, ha->probe, err);
+    if (rc == 0)
+        rc = settle_devices(vm, opts, home, rec, def, err);
     if (rc == 0)
         rc = own_and_run(vm, def, rec, home, err);
     ss_store_close(home);

@@ -17,10 +17,16 @@ static const char *const cache_names[] = {
 static const char *const firmware_names[] = {[SS_FW_BIOS] = "bios", [SS_FW_UEFI] = "uefi", NULL};
 static const char *const rtc_names[] = {"utc", "localtime", NULL};
 static const char *const panic_names[] = {"none", "pvpanic", NULL};
+static const char *const change_names[] = {[SS_NEXT_REMOVE] = "remove",
+                                           [SS_NEXT_ADD_DISK] = "add-disk",
+                                           [SS_NEXT_ADD_NIC] = "add-nic",
+                                           [SS_NEXT_ADD_CDROM] = "add-cdrom",
+                                           NULL};
 _Static_assert(DRV_ARRAY_LEN(format_names) == SS_FORMAT_MAX_ + 1, "a name per format");
 _Static_assert(DRV_ARRAY_LEN(bus_names) == SS_BUS_MAX_ + 1, "a name per bus");
 _Static_assert(DRV_ARRAY_LEN(cache_names) == SS_CACHE_MAX_ + 1, "a name per cache mode");
 _Static_assert(DRV_ARRAY_LEN(firmware_names) == SS_FW_MAX_ + 1, "a name per firmware");
+_Static_assert(DRV_ARRAY_LEN(change_names) == SS_NEXT_CHANGE_MAX_ + 1, "a name per change");
 
 #define TEXT(type, member, ok, text)                                                               \
     .kind = SS_F_TEXT, .offset = offsetof(struct type, member),                                    \
@@ -60,6 +66,21 @@ static const struct ss_field nic_fields[] = {
     {"pci_addr", UINT(ss_nic, pci_slot, 1, SSI_PCI_SLOT_MAX)},
     {.key = NULL}};
 
+static const struct ss_field next_fields[] = {
+    {"id", TEXT(ss_next_device, id, ssi_id_valid, SSI_ID_TEXT)},
+    {"change", ENUM(ss_next_device, change, change_names)},
+    {"store", TEXT(ss_next_device, store, ssi_name_or_empty, SSI_NAME_TEXT " or empty"),
+     .optional = true},
+    {"size_bytes", .kind = SS_F_U64, .offset = offsetof(struct ss_next_device, size_bytes),
+     .max = SS_DISK_MAX_BYTES, .optional = true},
+    {"format", ENUM(ss_next_device, format, format_names), .optional = true},
+    {"path", TEXT(ss_next_device, path, ssi_path_or_empty, SSI_PATH_TEXT " or empty"),
+     .optional = true},
+    {"mac", TEXT(ss_next_device, mac, NULL, NULL), .optional = true},
+    {"network", TEXT(ss_next_device, network, NULL, NULL), .optional = true},
+    {"model", TEXT(ss_next_device, model, NULL, NULL), .optional = true},
+    {.key = NULL}};
+
 static const struct ss_field cpu_fields[] = {
     {"model", TEXT(ss_vmdef, cpu_model, ssi_cpu_valid, SSI_CPU_TEXT)},
     {"vcpus", UINT(ss_vmdef, vcpus, 1, 255)},
@@ -95,6 +116,8 @@ static const struct ss_field vm_fields[] = {
     {"shutdown_timeout_s", UINT(ss_vmdef, shutdown_timeout_s, 1, 3600), .optional = true},
     {"notes", TEXT(ss_vmdef, notes, NULL, NULL), .optional = true},
     {"next", TEXT(ss_vmdef, next, NULL, NULL), .optional = true},
+    {"next_devices", ARRAY(ss_vmdef, next_devices, n_next_devices, SS_MAX_NEXT, next_fields),
+     .optional = true},
     {.key = NULL}};
 
 // --- JSON ---
@@ -153,6 +176,16 @@ const struct ss_disk *ss_vmdef_disk(const struct ss_vmdef *def, const char *id)
         if (!strcmp(def->disks[i].id, id))
             return &def->disks[i];
     return NULL;
+}
+
+bool ss_vmdef_has_device(const struct ss_vmdef *def, const char *id)
+{
+    bool found = ss_vmdef_disk(def, id) != NULL;
+    for (unsigned i = 0; i < def->n_cdroms; i++)
+        found |= !strcmp(def->cdroms[i].id, id);
+    for (unsigned i = 0; i < def->n_nics; i++)
+        found |= !strcmp(def->nics[i].id, id);
+    return found;
 }
 
 const char *ss_format_name(enum ss_format f)

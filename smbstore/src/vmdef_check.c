@@ -125,6 +125,39 @@ static int check_disk(const struct ss_vmdef *def, unsigned i, struct drv_err *er
     return 0;
 }
 
+// Whether a device that comes has an id to itself then, is known when it comes: the ones that go
+// make room. Here each entry is looked at by itself.
+static int check_next(const struct ss_vmdef *def, const struct ss_next_device *n,
+                      struct drv_err *err)
+{
+    const char *wrong = NULL;
+    switch (n->change) {
+    case SS_NEXT_REMOVE:
+        if (!ss_vmdef_has_device(def, n->id))
+            wrong = "there is no such device";
+        break;
+    case SS_NEXT_ADD_DISK:
+        if (n->size_bytes == 0 || n->path[0])
+            wrong = "a new disk has a size and no path";
+        break;
+    case SS_NEXT_ADD_NIC:
+        if (!ssi_mac_valid(n->mac) || !ssi_bridge_valid(n->network) ||
+            !ssi_nic_model_valid(n->model))
+            wrong = "mac, network and model must be those of a network card";
+        break;
+    case SS_NEXT_ADD_CDROM:
+        if (!n->store[0] != !n->path[0])
+            wrong = "store and path go together";
+        break;
+    case SS_NEXT_CHANGE_MAX_:
+    default:
+        wrong = "unknown change";
+    }
+    if (wrong)
+        return drv_err(err, DRV_EINVAL, "vm.json: next_devices: \"%s\": %s", n->id, wrong);
+    return 0;
+}
+
 int ssi_vmdef_check(const struct ss_vmdef *def, struct drv_err *err)
 {
     struct id_set ids = {.n = 0};
@@ -148,5 +181,8 @@ int ssi_vmdef_check(const struct ss_vmdef *def, struct drv_err *err)
         if (add_id(&ids, n->id, err) < 0 || add_slot(&slots, n->pci_slot, n->id, err) < 0)
             return -1;
     }
+    for (unsigned i = 0; i < def->n_next_devices; i++)
+        if (check_next(def, &def->next_devices[i], err) < 0)
+            return -1;
     return 0;
 }

@@ -14,10 +14,13 @@ enum {
     SS_MAX_DISKS = 8,
     SS_MAX_CDROMS = 2,
     SS_MAX_NICS = 8,
+    SS_MAX_NEXT = 16, // devices that come or go with the next start
     SS_VMDEF_MAX_BYTES = 64 * 1024,
     SS_START_ORDER = 1000, // defaults of new VMs, and where vm.json does not say
     SS_SHUTDOWN_TIMEOUT_S = 120,
 };
+
+#define SS_DISK_MAX_BYTES (UINT64_C(1) << 46) // 64 TiB
 
 enum ss_format { SS_RAW, SS_QCOW2, SS_FORMAT_MAX_ };
 enum ss_bus { SS_BUS_VIRTIO, SS_BUS_SATA, SS_BUS_SCSI, SS_BUS_MAX_ };
@@ -51,6 +54,25 @@ struct ss_nic {
     unsigned pci_slot;         // as a disk's, shared numbering
 };
 
+enum ss_next_change {
+    SS_NEXT_REMOVE,
+    SS_NEXT_ADD_DISK,
+    SS_NEXT_ADD_NIC,
+    SS_NEXT_ADD_CDROM,
+    SS_NEXT_CHANGE_MAX_
+};
+
+// A device that comes or goes with the VM's next start.
+struct ss_next_device {
+    char id[SS_NAME_MAX]; // that it has, or will have
+    enum ss_next_change change;
+    char store[SS_NAME_MAX]; // of a disk: "" = where the VM's home is then; of a drive: as ss_cdrom
+    uint64_t size_bytes;     // of a disk, which is made then
+    enum ss_format format;
+    char path[SS_PATH_MAX];                        // of a drive's disc
+    char mac[18], network[SS_NAME_MAX], model[24]; // of a network card
+};
+
 struct ss_vmdef {
     char uuid[DRV_UUID_LEN];
     char name[SS_NAME_MAX];
@@ -78,6 +100,8 @@ struct ss_vmdef {
     char notes[1024];
     char next[512]; // what was set while it ran and holds from the next start on: "KEY = VALUE"
                     // lines, understood by hostagent
+    struct ss_next_device next_devices[SS_MAX_NEXT];
+    unsigned n_next_devices;
 };
 
 // Parse and check text (len <= SS_VMDEF_MAX_BYTES). err names the key and what it should be.
@@ -91,6 +115,8 @@ int ss_vmdef_from_json(const json_t *j, struct ss_vmdef *ret, struct drv_err *er
 void ss_text_sha256(const char *text, size_t len, char out_hex[65]);
 // NULL if there is no disk with this id.
 const struct ss_disk *ss_vmdef_disk(const struct ss_vmdef *def, const char *id);
+// A disk, drive or network card.
+bool ss_vmdef_has_device(const struct ss_vmdef *def, const char *id);
 
 const char *ss_format_name(enum ss_format f); // "raw", "qcow2"
 int ss_format_from_name(const char *name, enum ss_format *ret);

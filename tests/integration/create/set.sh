@@ -1,7 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-3.0-or-later
-# set.sh BUILD_DIR: a VM is changed: settings at once or from the next start on, devices while it is stopped, discs while it
-# runs. What waits moves with the VM. PCI addresses stay. What cannot be leaves everything as it was.
+# set.sh BUILD_DIR: a VM is changed: settings and devices at once or from the next start on, discs while it runs. What waits
+# moves with the VM. PCI addresses stay. What cannot be leaves everything as it was.
 set -u -o pipefail
 
 HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
@@ -58,7 +58,15 @@ need "it starts" drover_on hv1 --quiet vm start "$VM"
 UUID=$(vm_uuid "$VM" hv1)
 says hv1 "disc one"
 need "with its processors" qemu_has hv1 "-smp cpus=2,"
-like "devices do not change now" "$(vm set "$VM" --add-disk 8M)" "*is running*vm stop*"
+like "a disk waits" "$(vm set "$VM" --add-disk "8M,store=$LOCAL" --add-disk 8M)" "*disk2 comes with*next start*disk3 comes*"
+like "what cannot come is refused now" "$(vm set "$VM" --add-disk 8M,store=nowhere)" "*nowhere*"
+like "so is what cannot go" "$(vm set "$VM" --remove disk9)" "*no device \"disk9\"*"
+like "one is taken back" "$(vm set "$VM" --remove disk2)" "*disk2 does not come*"
+like "one goes, a card comes" "$(vm set "$VM" --remove disk1 --add-nic "$BRIDGE")" "*disk1 goes*its image stays*nic2 comes*"
+is "nothing of it yet" "$(slots)" "disk0=2 disk1=3 nic0=4 nic1=6"
+is "no image either" "$(find "$LAB/fs/share/$VM" "$LAB/hv1/images/$VM" -name 'disk[23].qcow2')" ""
+like "people see what comes and goes" "$(drover_on hv1 vm show "$VM")" \
+    "*next time disk3 comes: 8.0 MiB, qcow2*next time disk1 goes*next time nic2 comes: virtio*"
 like "memory waits and says so" "$(vm set "$VM" memory=128M cpus=3 notes=now)" "*memory = 128M holds from the VM's next start on*"
 need "cpus wait with another value" vm set "$VM" cpus=1
 is "notes hold, the rest waits" "$(def ' | "\(.notes) \(.memory_kib) \(.next)"')" $'now 98312 memory = 128M\ncpus = 1'
@@ -95,6 +103,11 @@ need "it starts" drover_on hv2 --quiet vm start "$VM"
 says hv2 "disc one"
 is "what waited holds" "$(def ' | "\(.cpu.vcpus) \(.memory_kib) \(.next) \(.notes)"')" "1 131080  hv2"
 need "in QEMU, too" qemu_has hv2 "-m 131080K"
+is "the disk and the card have come, the other disk went" "$(slots)" "disk0=2 disk3=3 nic0=4 nic1=6 nic2=5"
+need "in QEMU as well" qemu_has hv2 "virtio-blk-pci,id=dev-disk3"
+is "nothing waits" "$(def ' | "\(.next)\(.next_devices)"')" "[]"
+need "the new disk has its image" test -s "$LAB/fs/share/$VM/disk3.qcow2"
+need "the other keeps its own" test -s "$LAB/fs/share/$VM/disk1-2.qcow2"
 need "it moves back" move "$VM" hv2 hv1
 HOST=hv1
 says hv1 "disc one"
@@ -114,11 +127,18 @@ says hv1 "disc one"
 need "it moves by it" move "$VM" hv1 hv2
 need "and back" move "$VM" hv2 hv1
 need "it stops" drover_on hv1 --quiet vm stop "$VM" --force
-like "a new disk is in its folder" "$(vm set "$VM" --add-disk 8M && def .disks[-1].path)" "*$OLD/disk2*"
+like "a new disk is in its folder" "$(vm set "$VM" --add-disk 8M && def .disks[-1].path)" "*$OLD/disk1-3*"
 need "stopped, it gets its old name again" vm rename "$VM" "$OLD"
 VM=$OLD
 is "no process is left" "$(pgrep -f "drover-store.*$UUID")" ""
 need "it starts again" drover_on hv1 --quiet vm start "$VM"
+like "a disk on the local store waits" "$(vm set "$VM" --add-disk "8M,store=$LOCAL")" "*disk2 comes*"
+rm -rf "${LAB:?}/hv1/images/$VM" && : >"$LAB/hv1/images/$VM" # where its folder would be
+need "it stops" drover_on hv1 --quiet vm stop "$VM" --force
+like "what cannot come stops the start and says how to go on" "$(drover_on hv1 vm start "$VM" 2>&1)" \
+    "*was not started*disk2 on store $LOCAL*drover vm set $VM --remove disk2*"
+need "it is taken back" vm set "$VM" --remove disk2
+need "and the VM starts" drover_on hv1 --quiet vm start "$VM"
 need "it goes" vm_remove "$VM" hv1
 
 test_result

@@ -158,6 +158,14 @@ static void contradictions_are_refused(void **state)
     assert_says("disks/1/path", "\"web01/disk0.qcow2\"", "one file");
     assert_says("firmware", "\"bios\"", "uefi");
     assert_says("cdroms/0/store", "\"smb1\"", "go together");
+    assert_string_equal(message_with("next_devices", "[{\"id\":\"nic0\",\"change\":\"remove\"}]"),
+                        "");
+    assert_says("next_devices", "[{\"id\":\"nic1\",\"change\":\"remove\"}]", "no such device");
+    assert_says("next_devices", "[{\"id\":\"disk1\",\"change\":\"add-disk\"}]", "has a size");
+    assert_says("next_devices", "[{\"id\":\"nic1\",\"change\":\"add-nic\",\"mac\":\"x\"}]",
+                "of a network card");
+    assert_says("next_devices", "[{\"id\":\"cd1\",\"change\":\"add-cdrom\",\"path\":\"a.iso\"}]",
+                "go together");
 }
 
 static void more_devices_than_fit_are_refused(void **state)
