@@ -224,6 +224,8 @@ int ha_vm_read_def(struct ha *ha, const char *home_store, const char *home, stru
                    struct drv_err *err);
 // The one gate (rule 7).
 int ha_cont(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct drv_err *err);
+// The same, and where it is closed, once more after the stores have been made sure of.
+int ha_cont_again(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct drv_err *err);
 // Start QEMU for def with the processes of owner serving its SMB disks.
 struct ha_qemu *ha_run_qemu(struct ha *ha, const struct ss_vmdef *def, bool incoming,
                             const struct qmp_handlers *handlers, struct drv_err *err);

@@ -26,7 +26,7 @@ int ha_move_request_parse(const json_t *args, struct ha_move_request *ret, struc
         return drv_err(err, DRV_EINVAL, "vm, to or storage is missing or too long");
     if ((disks && !json_is_object(disks)) || (network && !json_is_object(network)))
         return drv_err(err, DRV_EINVAL, "disks and network must be objects");
-    if (blackout < 0 || blackout > 600000 || bandwidth < 0 || keep < -1)
+    if ((blackout && (blackout < 50 || blackout > 600000)) || bandwidth < 0 || keep < -1)
         return drv_err(err, DRV_EINVAL,
                        "max_blackout_ms (50 to 600000), bandwidth_bps or "
                        "keep_source_s is out of range");

@@ -316,7 +316,7 @@ static int migrate_cancel(void *ctx, struct drv_err *err)
             break;
         drv_sleep_ms(25);
     }
-    return ha_cont(m->ha, m->vm->run.qemu, m->vm->run.owner, err);
+    return ha_cont_again(m->ha, m->vm->run.qemu, m->vm->run.owner, err);
 }
 
 static void wait_change(void *ctx, int timeout_ms)

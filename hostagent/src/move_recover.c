@@ -232,7 +232,7 @@ static void give_up(struct ha_move *m, const struct ss_record *rec, bool taking)
 static void go_forward(struct ha_move *m)
 {
     struct ha_run *run = &m->vm->run;
-    struct drv_err err = DRV_ERR_INIT, closed = DRV_ERR_INIT;
+    struct drv_err err = DRV_ERR_INIT;
     m->arrived = true;
     ha_vm_set_def(m->vm, &m->plan.def, m->plan.to_home_store, m->plan.to_home);
     if (!run->qemu || !run->owner) { // it ended meanwhile: a stopped VM of this host
@@ -245,9 +245,7 @@ static void go_forward(struct ha_move *m)
         ha_move_end_destination(m, err.code == DRV_OK ? DB_MOVE_DONE : DB_MOVE_ATTENTION);
         return;
     }
-    if (ha_cont(m->ha, run->qemu, run->owner, &closed) < 0 && // the gate: were they all promoted?
-        (ha_owner_resume(run->owner, run->qemu->instance, &err) < 0 ||
-         ha_cont(m->ha, run->qemu, run->owner, &err) < 0))
+    if (ha_cont_again(m->ha, run->qemu, run->owner, &err) < 0)
         drv_log_err(LOG_ERR, "move.recover.cont", &err);
     ha_vm_publish(m->vm, err.code == DRV_OK ? "running" : "paused", m->plan.epoch + 1, err.msg);
     ha_move_finish_alone(m);

@@ -35,6 +35,14 @@ int ha_cont(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct 
     return qmp_cont(qemu->qmp, err);
 }
 
+int ha_cont_again(struct ha *ha, struct ha_qemu *qemu, struct ha_owner *owner, struct drv_err *err)
+{
+    struct drv_err closed = DRV_ERR_INIT;
+    if (ha_cont(ha, qemu, owner, &closed) == 0)
+        return 0;
+    return ha_owner_resume(owner, qemu->instance, err) < 0 ? -1 : ha_cont(ha, qemu, owner, err);
+}
+
 // --- QEMU ---
 
 // Of each disk and disc.
@@ -203,7 +211,10 @@ static int settle_devices(struct ha_vm *vm, const struct ha_start_opts *opts, st
     }
     size_t i;
     json_t *text;
-    json_array_foreach(notices, i, text) ha_vmlog(vm->ha, def->uuid, "%s", json_string_value(text));
+    json_array_foreach(notices, i, text)
+    {
+        ha_vmlog(vm->ha, def->uuid, "%s", json_string_value(text));
+    }
     return read_truth(vm, opts, home, rec, def, err);
 }
 

@@ -262,8 +262,9 @@ static int undo_at_destination(struct mv_job *job, const struct mv_phase *row, s
 }
 
 // Undo rows [0..last] in reverse. Everything is tried; what failed is in the journal. Ends early
-// when a row finds that the destination holds the VM (mv_committed).
-static bool undo_rows(struct mv_job *job, unsigned last)
+// when a row finds that the destination holds the VM (mv_committed). false: *ret_why is the first
+// failure that leaves something behind.
+static bool undo_rows(struct mv_job *job, unsigned last, struct drv_err *ret_why)
 {
     bool clean = true;
     for (unsigned i = last + 1; i-- > 0 && !mv_committed(job);) {
@@ -274,11 +275,16 @@ static bool undo_rows(struct mv_job *job, unsigned last)
         struct drv_err ignored = DRV_ERR_INIT, why = DRV_ERR_INIT, peer = DRV_ERR_INIT;
         job->ports->journal->phase_begin(job->ctx, row->name, true, &ignored);
         int rc = row->src_undo ? row->src_undo(job, &why) : 0;
+        if (rc < 0 && clean)
+            *ret_why = why;
         clean = clean && rc == 0;
         // That the destination could not be told only goes into the journal: without a channel it
         // abandons by itself.
         if (row->dst_undo && !mv_committed(job) && undo_at_destination(job, row, &peer) < 0) {
-            clean = clean && mv_between_hosts(job);
+            if (clean && !mv_between_hosts(job)) {
+                *ret_why = peer;
+                clean = false;
+            }
             if (rc == 0) {
                 why = peer;
                 rc = drv_err_prefix(&why, "at the destination");
@@ -297,6 +303,19 @@ static unsigned take_row(void)
     return i;
 }
 
+// Why the move ended, and what its undo could not do.
+static enum mv_result not_undone(const struct mv_job *job, const struct drv_err *first,
+                                 const struct drv_err *undo, struct drv_err *err)
+{
+    drv_err(err, first->code, "%.220s; undoing it: %.220s", first->msg, undo->msg);
+    if (undo->hint[0])
+        drv_err_hint(err, "%s", undo->hint);
+    else
+        drv_err_hint(err, "see what the VM does: drover -H %s vm show %s", job->plan.from,
+                     job->plan.def.name);
+    return MV_ATTENTION;
+}
+
 static enum mv_result walk(struct mv_job *job, unsigned from, struct drv_err *err)
 {
     struct drv_err first = DRV_ERR_INIT;
@@ -310,12 +329,13 @@ static enum mv_result walk(struct mv_job *job, unsigned from, struct drv_err *er
         }
         if (mv_committed(job))
             continue;
-        bool clean = undo_rows(job, i);
+        struct drv_err undo = DRV_ERR_INIT;
+        bool clean = undo_rows(job, i, &undo);
         mv_publish(job);
         if (!mv_committed(job)) {
-            *err = first;
             if (!clean)
-                return MV_ATTENTION;
+                return not_undone(job, &first, &undo, err);
+            *err = first;
             return first.code == DRV_ECANCELLED ? MV_CANCELLED : MV_FAILED;
         }
         // The destination has the VM after all: what failed here does not matter any more.
@@ -331,6 +351,13 @@ static enum mv_result walk(struct mv_job *job, unsigned from, struct drv_err *er
 enum mv_result mv_job_run(struct mv_job *job, struct drv_err *err)
 {
     return walk(job, 0, err);
+}
+
+int mv_store_patience_ms(const struct mv_job *job)
+{
+    enum { LEAST_MS = 2000 };
+    unsigned limit_ms = job->max_blackout_ms;
+    return limit_ms < LEAST_MS ? LEAST_MS : (int)limit_ms;
 }
 
 // --- after a restart of the agent ---
@@ -355,12 +382,16 @@ enum mv_result mv_job_recover(struct mv_job *job, bool released, struct drv_err 
 {
     job->released = released;
     DRV_COPY(job->failed_phase, job->progress.phase);
-    bool clean = mv_committed(job) || undo_rows(job, take_row());
+    struct drv_err first = DRV_ERR_INIT, undo = DRV_ERR_INIT;
+    bool clean = mv_committed(job) || undo_rows(job, take_row(), &undo);
     mv_publish(job);
     if (mv_committed(job))
         return walk(job, take_row() + 1, err);
-    drv_err(err, DRV_ESTATE, "the agent of %s ended during the move", job->plan.from);
-    return clean ? MV_FAILED : MV_ATTENTION;
+    drv_err(&first, DRV_ESTATE, "the agent of %s ended during the move", job->plan.from);
+    if (!clean)
+        return not_undone(job, &first, &undo, err);
+    *err = first;
+    return MV_FAILED;
 }
 
 // --- destination ---

@@ -83,6 +83,10 @@ int mv_ask_forward(struct mv_job *job, const char *phase, int timeout_ms, struct
 // Destination: undo all rows that it has begun, in reverse. The caller knows that it may.
 int mv_undo_all(struct mv_job *job, struct drv_err *err);
 json_t *mv_unknown_step(const char *phase, const char *step, struct drv_err *err);
+// Rule 9: how long the stores may go without an answer while the guest is, or may get, paused: the
+// blackout limit, but never so short that a file server's ordinary slowness would count as an
+// outage, which costs the guest more than any blackout.
+int mv_store_patience_ms(const struct mv_job *job);
 // Milliseconds left of the blackout limit, counted from STOP; -1 + err naming `what` when there are
 // none (I7).
 int mv_blackout_left_ms(const struct mv_job *job, const char *what, struct drv_err *err);

@@ -81,7 +81,7 @@ static int steer(struct mv_job *job, struct watch *w, const struct mv_migration 
     unsigned want_ms = w->given.downtime_limit_ms;
     if (w->blackout_ms != job->max_blackout_ms) { // a person changed it
         w->blackout_ms = job->max_blackout_ms;
-        if (job->ports->store->patience(job->ctx, (int)w->blackout_ms, err) < 0)
+        if (job->ports->store->patience(job->ctx, mv_store_patience_ms(job), err) < 0)
             return -1;
         if (want_ms > allowed_limit_ms(job))
             want_ms = allowed_limit_ms(job);
@@ -168,13 +168,11 @@ static int src_start(struct mv_job *job, struct drv_err *err)
         return drv_err(err, DRV_EPEER, "memory: the destination sent no usable port");
     job->endpoints.memory_port = (unsigned)port;
 
-    // Rule 9: from here to the release an outage of the store must not last longer than the
-    // blackout.
     struct watch w = {.first_blackout_ms = job->max_blackout_ms,
                       .blackout_ms = job->max_blackout_ms,
                       .given = {first_limit_ms(job), job->bandwidth_bps, job->throttle_percent},
                       .last_change_us = mv_now_us(job)};
-    if (job->ports->store->patience(job->ctx, (int)w.blackout_ms, err) < 0)
+    if (job->ports->store->patience(job->ctx, mv_store_patience_ms(job), err) < 0)
         return -1;
     if (job->ports->qemu->migrate_start(job->ctx, &job->endpoints, &w.given, err) < 0)
         return -1;

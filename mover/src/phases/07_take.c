@@ -139,7 +139,7 @@ static int freeze(struct mv_job *job, struct drv_err *err)
     const struct mv_qemu_ports *qemu = job->ports->qemu;
     int limit_ms = (int)job->max_blackout_ms;
     job->t.stopped = mv_now_us(job); // until QEMU says when it was
-    if (job->ports->store->patience(job->ctx, limit_ms, err) < 0 ||
+    if (job->ports->store->patience(job->ctx, mv_store_patience_ms(job), err) < 0 ||
         qemu->freeze(job->ctx, limit_ms, err) < 0)
         return -1;
     int64_t stopped_us = qemu->stopped_at_us(job->ctx);

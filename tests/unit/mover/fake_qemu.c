@@ -78,7 +78,7 @@ static int migrate_start(void *ctx, const struct mv_endpoints *to, const struct 
     ACT(s, "migrate_start", {
         if (to->memory_port != 4802)
             fake_bad(s->f, "memory to port %u", to->memory_port);
-        if (s->f->patience_ms != (int)s->f->plan.max_blackout_ms)
+        if (s->f->patience_ms < (int)s->f->plan.max_blackout_ms || s->f->patience_ms < 2000)
             fake_bad(s->f, "memory begins with a patience of %d ms", s->f->patience_ms);
         s->f->mig = MV_MIG_ACTIVE;
         s->f->polls = 0;
