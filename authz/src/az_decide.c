@@ -112,6 +112,20 @@ static const struct az_role_entry *entry_for(const struct az_roles *roles, enum 
     return best;
 }
 
+void az_role_advice(const struct az_roles *roles, enum az_role need, const char *account,
+                    const char *fqdn, char *ret, size_t size)
+{
+    const struct az_role_entry *group = entry_for(roles, need, false);
+    if (group)
+        snprintf(ret, size,
+                 "a domain admin lets %s in: samba-tool group addmembers \"%s\" %s (Windows: "
+                 "Add-ADGroupMember \"%s\" -Members %s); then kinit %s",
+                 account, label_of(group), account, label_of(group), account, account);
+    else
+        snprintf(ret, size, "give the role to a group: drover -H %s host set roles=…,%s=GROUP",
+                 fqdn, az_role_name(need));
+}
+
 static bool check_channel(struct trial *t)
 {
     const struct az_policy *p = t->policy;
@@ -315,16 +329,7 @@ static bool check_role(struct trial *t)
              : refuse(t, t->rule->role_id, "%s may not %s: %s is %s on %s (role %s needed)",
                       user->name, t->rule->what, user->account, az_role_name(t->d->role), me,
                       az_role_name(need));
-    const struct az_role_entry *group = entry_for(t->policy->roles, need, false);
-    if (group)
-        fix(r,
-            "samba-tool group addmembers \"%s\" %s (Windows: Add-ADGroupMember \"%s\" -Members "
-            "%s), "
-            "then kinit again",
-            label_of(group), user->account, label_of(group), user->account);
-    else
-        fix(r, "give the role to a group: drover -H %s host set roles=…,%s=GROUP", me,
-            az_role_name(need));
+    az_role_advice(t->policy->roles, need, user->account, me, r->fix, sizeof r->fix);
     return false;
 }
 

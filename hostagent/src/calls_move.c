@@ -13,12 +13,11 @@
 enum { ATTACH_POLL_MS = 100, WAIT_MAX_S = 86400 };
 
 // May the caller move this VM from here? Fills the decision's text.
-static int authorise(struct ha_ctx *ctx, const struct ha_move_request *rq, enum az_action action,
-                     char *decision, size_t size, struct drv_err *err)
+static bool decide(struct ha_ctx *ctx, const struct ha_move_request *rq, enum az_action action,
+                   struct az_decision *ret)
 {
     static const struct az_permit unread; // what it says, the destination alone knows
     struct ha_settings s;
-    struct az_decision d;
     struct ha_peer *actor = ha_ctx_actor(ctx);
     ha_settings_get(ctx->ha, &s);
     struct az_actor who = {.local = ctx->via == HA_VIA_UNIX,
@@ -26,7 +25,14 @@ static int authorise(struct ha_ctx *ctx, const struct ha_move_request *rq, enum 
                            .user = actor ? &actor->id.az : NULL,
                            .permit = rq->permit[0] ? &unread : NULL};
     struct az_policy policy = ha_policy(ctx->ha, &s);
-    bool allowed = az_decide(&policy, action, &who, &d);
+    return az_decide(&policy, action, &who, ret);
+}
+
+static int authorise(struct ha_ctx *ctx, const struct ha_move_request *rq, enum az_action action,
+                     char *decision, size_t size, struct drv_err *err)
+{
+    struct az_decision d;
+    bool allowed = decide(ctx, rq, action, &d);
     snprintf(decision, size, "%s: %s", d.who, d.reason);
     return allowed ? 0 : az_decision_err(&d, err);
 }
@@ -98,6 +104,26 @@ static bool ask_destination(struct ha_ctx *ctx, const struct mv_plan *plan, cons
     return false;
 }
 
+static enum az_action action_of(const struct ha_move_request *rq)
+{
+    return rq->storage_move ? AZ_OPERATE : AZ_MOVE_OUT;
+}
+
+// Whoever may only look may check, and reads first that somebody else has to move. Whether the host
+// sends is a fact of its own.
+static bool may_move(struct ha_ctx *ctx, const struct ha_move_request *rq, struct drv_findings *f)
+{
+    struct az_decision d;
+    if (decide(ctx, rq, action_of(rq), &d))
+        return true;
+    for (unsigned i = 0; i < d.n_refusals; i++)
+        if (d.refusals[i].id[0] == 'A') {
+            drv_finding_add(f, d.refusals[i].id, ctx->ha->fqdn, "%s", d.refusals[i].reason);
+            drv_finding_fix(f, "%s", d.refusals[i].fix);
+        }
+    return f->n == 0;
+}
+
 static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_move_request *rq,
                          struct drv_err *err)
 {
@@ -109,9 +135,13 @@ static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_m
     struct ha_peer *actor = ha_ctx_actor(ctx);
     int64_t skew_ms = 0;
     json_t *ret = NULL;
+    bool at_store = may_move(ctx, rq, &f) && !rq->permit[0]; // else whether the user may write
+                                                             // there does not matter
     if (ha_move_plan(vm, rq, actor ? drv_gss_peer(actor->gss) : "", plan, err) < 0 ||
-        ha_facts(ctx->ha, plan, vm, rq->permit[0] ? NULL : actor, &facts[0], err) < 0)
+        ha_facts(ctx->ha, plan, vm, at_store ? actor : NULL, &facts[0], err) < 0) {
+        drv_findings_done(&f);
         return NULL;
+    }
     facts[0].by_permit = rq->permit[0];
     bool storage = rq->storage_move;
     bool both = storage ? ha_facts(ctx->ha, plan, NULL, NULL, &facts[1], err) == 0
@@ -167,8 +197,7 @@ static json_t *start(struct ha_ctx *ctx, const struct ha_move_request *rq, const
                      struct drv_err *err)
 {
     char decision[1024];
-    enum az_action action = rq->storage_move ? AZ_OPERATE : AZ_MOVE_OUT;
-    if (authorise(ctx, rq, action, decision, sizeof decision, err) < 0) {
+    if (authorise(ctx, rq, action_of(rq), decision, sizeof decision, err) < 0) {
         ha_audit(ctx, call, rq->vm, false, decision, NULL);
         return NULL;
     }

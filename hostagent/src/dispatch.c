@@ -56,12 +56,13 @@ static bool may(const struct ha_call *row, const struct ha_ctx *ctx)
            (row->who & HA_ON_SOCKET && ctx->via == HA_VIA_UNIX);
 }
 
-static const char *needed_role(unsigned who)
+static enum az_role needed_role(unsigned who)
 {
-    return who & HA_VIEWER ? "viewer" : who & HA_OPERATOR ? "operator" : "admin";
+    return who & HA_VIEWER ? AZ_VIEWER : who & HA_OPERATOR ? AZ_OPERATOR : AZ_ADMIN;
 }
 
-static int refusal(const struct ha_call *row, const struct ha_ctx *ctx, struct drv_err *err)
+static int refusal(const struct ha_server_ops *ops, const struct ha_call *row,
+                   const struct ha_ctx *ctx, struct drv_err *err)
 {
     char who[512];
     ha_ctx_who(ctx, who, sizeof who);
@@ -77,23 +78,25 @@ static int refusal(const struct ha_call *row, const struct ha_ctx *ctx, struct d
     }
     if (!ha_ctx_actor(ctx)) {
         drv_err(err, DRV_EDENIED, "%s needs the role %s; the local user %s has none", row->name,
-                needed_role(row->who), who);
+                az_role_name(needed_role(row->who)), who);
         drv_err_id(err, "K01");
         return drv_err_hint(err, "log on: kinit USER; or be root");
     }
+    enum az_role need = needed_role(row->who);
     bool none = ha_ctx_role(ctx) == AZ_NONE;
-    drv_err(err, DRV_EDENIED, "%s needs the role %s; %s has %s", row->name, needed_role(row->who),
-            who, none ? "none" : az_role_name(ha_ctx_role(ctx)));
+    drv_err(err, DRV_EDENIED, "%s needs the role %s; %s has %s", row->name, az_role_name(need), who,
+            none ? "none" : az_role_name(ha_ctx_role(ctx)));
     drv_err_id(err, none ? "A01" : "A02");
-    return drv_err_hint(err,
-                        "add the user to a group that this host's setting \"roles\" names, then "
-                        "get a new ticket: kinit USER");
+    if (ops->role_advice)
+        ops->role_advice(ctx->ha, need, ha_ctx_actor(ctx)->id.az.account, err);
+    return -1;
 }
 
-static int authorise(const struct ha_call *row, const struct ha_ctx *ctx, struct drv_err *err)
+static int authorise(const struct ha_server_ops *ops, const struct ha_call *row,
+                     const struct ha_ctx *ctx, struct drv_err *err)
 {
     if (!may(row, ctx))
-        return refusal(row, ctx, err);
+        return refusal(ops, row, ctx, err);
     if (row->needs_kerberos && !ha_ctx_actor(ctx)) {
         drv_err(err, DRV_EDENIED, "%s needs a Kerberos user, also from root", row->name);
         drv_err_id(err, "K01");
@@ -283,7 +286,7 @@ int ha_dispatch(struct ha_session *s, const void *text, size_t len, struct drv_e
         drv_err(&error, DRV_ENOTFOUND, "unknown call \"%s\"", job->request.call);
         return refuse_call(s, job, &error);
     }
-    if (authorise(job->row, &job->ctx, &error) < 0)
+    if (authorise(s->server->ops, job->row, &job->ctx, &error) < 0)
         return refuse_call(s, job, &error);
     return start_job(s, job);
 }

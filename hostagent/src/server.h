@@ -18,6 +18,8 @@ struct ha_server_ops {
                     struct drv_err *err);
     // A call was refused before its handler ran, for the audit log. NULL allowed. Loop thread.
     void (*refused)(struct ha *ha, const char *who, const char *call, const struct drv_err *err);
+    // Hint in *err how an account gets a role here. NULL allowed. Loop thread.
+    void (*role_advice)(struct ha *ha, enum az_role need, const char *account, struct drv_err *err);
     // A host channel has closed; peer is only for comparing. NULL allowed. Loop thread.
     void (*closed)(struct ha *ha, const struct ha_peer *peer);
 };

@@ -129,6 +129,15 @@ static void attach(void *arg)
     ha_autostart_begin(arg);
 }
 
+static void role_advice(struct ha *ha, enum az_role need, const char *account, struct drv_err *err)
+{
+    struct ha_settings s;
+    char text[sizeof err->hint];
+    ha_settings_get(ha, &s);
+    az_role_advice(&s.roles, need, account, ha->fqdn, text, sizeof text);
+    drv_err_hint(err, "%s", text);
+}
+
 // A host channel has ended, and with it what hangs on it (loop thread).
 static void channel_closed(struct ha *ha, const struct ha_peer *peer)
 {
@@ -141,6 +150,7 @@ static int start(struct agent *a, struct drv_err *err)
     static const struct ha_server_ops ops = {.credential = ha_credential,
                                              .classify = ha_classify,
                                              .refused = ha_audit_refused,
+                                             .role_advice = role_advice,
                                              .closed = channel_closed};
     struct ha *ha = &a->ha;
     if (ha_machine_init(ha, err) < 0 || (a->lock_fd = ha_machine_lock(ha, err)) < 0 ||

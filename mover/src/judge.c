@@ -266,15 +266,19 @@ static void stores(struct scene *s)
         if (!seen)
             one_store(s, d->to.store, d->to_url[0] ? d->to_url : NULL);
         const struct mv_store_fact *f = store_fact(s->dst, d->to.store);
-        if (between_hosts(s) && !d->moves && f && f->url[0] && !f->is_smb)
+        bool stays = between_hosts(s) && !d->moves && f && f->url[0] && !f->is_smb;
+        if (stays) {
             drv_finding_add(s->out, "S04", s->dst->host,
-                            "disk %s lies on the local store \"%s\" and cannot stay there", d->id,
-                            d->from.store);
+                            "disk %s lies on the local store \"%s\", where only %s reaches it",
+                            d->id, d->from.store, s->src->host);
+            drv_finding_fix(s->out, "Move the disks, too: drover move %s --to %s --storage STORE",
+                            s->plan->def.name, s->dst->host);
+        }
         const struct mv_disk_fact *df = disk_fact(s->dst, d->id);
         if (d->moves && df && df->target_exists)
             drv_finding_add(s->out, "S11", s->dst->host, "%s:%s exists already", d->to.store,
                             d->to.path);
-        if (!d->moves && f && !f->error[0] && (!df || !df->accessible))
+        if (!d->moves && !stays && f && !f->error[0] && (!df || !df->accessible))
             drv_finding_add(s->out, "S04", s->dst->host, "%s cannot read disk %s: %s", s->dst->host,
                             d->id, df ? df->error : "no answer");
         if (!d->moves && df && df->accessible && df->virtual_bytes != d->virtual_bytes)

@@ -38,6 +38,7 @@ struct tui_doc {
     char stamp[96]; // when it changes, the plain form is printed anew
     struct tui_line *lines;
     unsigned n, cap;
+    uint32_t chosen; // where the focus begins, 0 = at the first line that can have it
     // At the left of the lines where there is room: the steps of what goes on.
     struct {
         char text[32];

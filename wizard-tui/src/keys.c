@@ -43,14 +43,14 @@ const struct tui_key tui_keys[] = {
      "Enter",
      "Do it",
      ON(TUI_PROGRESS) | ON(TUI_MOVE),
-     "do what the line with the focus says"},
+     "on the last page, and where there is a choice: do what the line says"},
     {TUI_CHOOSE,
      {' '},
      "Space",
      "Choose",
      ON(TUI_MOVE),
      "choose or change the line with the focus, and stay"},
-    {TUI_MOVE_CMD, {'m'}, "m", "Move", ON(TUI_HOSTS), "move the VM with the focus"},
+    {TUI_MOVE_CMD, {'m'}, "m", "Move", ON(TUI_HOSTS), "move the VM with the focus, or choose one"},
     {TUI_JOBS_CMD, {'j'}, "j", "Jobs", ON(TUI_HOSTS), "moves in progress and past"},
     {TUI_SETTINGS_CMD,
      {'s'},
@@ -127,6 +127,20 @@ enum tui_cmd tui_key_cmd(enum tui_panel_kind panel, int code)
     return TUI_NOTHING;
 }
 
+static bool jobs_active(const struct tui *t)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++) {
+        size_t k;
+        json_t *job;
+        json_array_foreach(t->hosts[i].jobs, k, job)
+        {
+            if (tui_move_active(job))
+                return true;
+        }
+    }
+    return false;
+}
+
 // A key that would do nothing now is not offered.
 static bool offered(const struct tui *t, const struct tui_key *k)
 {
@@ -135,12 +149,19 @@ static bool offered(const struct tui *t, const struct tui_key *k)
         return false;
     if (panel == TUI_PROGRESS && k->cmd == TUI_CANCEL_CMD)
         return t->progress.can_cancel && t->progress.cancel == TUI_CANCEL_NO;
+    if (panel == TUI_JOBS && k->cmd == TUI_CANCEL_CMD)
+        return jobs_active(t);
+    if (panel == TUI_MOVE && t->plan.page == TUI_PAGE_CHECK && k->cmd == TUI_ENTER &&
+        tui_plan_refused(&t->plan))
+        return false;
     if (panel == TUI_MOVE && k->cmd == TUI_REFRESH)
         return t->plan.page == TUI_PAGE_CHECK;
     if (panel == TUI_MOVE && (k->cmd == TUI_CHOOSE || k->cmd == TUI_FILTER))
         return t->plan.page < TUI_PAGE_CHECK;
     if (panel == TUI_MOVE && k->cmd == TUI_ENTER)
         return (t->plan.page == TUI_PAGE_SUMMARY) == !strcmp(k->label, "Do it");
+    if (panel == TUI_SETTINGS && k->cmd == TUI_ENTER)
+        return t->host && t->host->show;
     if (panel == TUI_PROGRESS && k->cmd == TUI_ENTER)
         return t->progress.stuck != NULL;
     return true;
@@ -190,6 +211,10 @@ void tui_key_bar(const struct tui *t, char *ret, size_t size, unsigned columns)
     unsigned used = 0, reserved = 0;
     size_t at = 0;
     ret[0] = '\0';
+    if (t->prompt.kind != TUI_PROMPT_NONE) { // keys are text now
+        snprintf(ret, size, " Enter Answer  Esc Leave it  Ctrl-U Empty");
+        return;
+    }
     for (unsigned i = 0; i < tui_keys_count; i++)
         if (offered(t, &tui_keys[i]) && essential(&tui_keys[i]))
             reserved += item_of(&tui_keys[i], item, sizeof item) + GAP;

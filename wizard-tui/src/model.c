@@ -88,6 +88,21 @@ static const char *cpu_refusal(const struct tui *t, const struct tui_host *h, ch
     return NULL;
 }
 
+bool tui_hosts_silent(const struct tui *t)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++)
+        if (t->hosts[i].reach != TUI_UP)
+            return true;
+    return false;
+}
+
+const char *tui_vm_refusal(const json_t *vm)
+{
+    return strcmp(drv_json_text(vm, "state"), "stopped") != 0
+               ? NULL
+               : "it is stopped; only a VM that runs can move (drover vm start)";
+}
+
 const char *tui_host_refusal(const struct tui *t, const struct tui_host *h, char *buf, size_t size)
 {
     int64_t wants = tui_number(json_object_get(t->plan.definition, "definition"), "memory_kib");
@@ -298,6 +313,9 @@ static void take_set(struct tui *t, struct tui_host *h, const struct tui_ask *a)
 {
     if (!a->reply) {
         tui_say_err(t, &a->err);
+        if (a->err.code == DRV_EINVAL && t->prompt.kind == TUI_PROMPT_NONE &&
+            tui_top(t)->kind == TUI_SETTINGS)
+            t->prompt.kind = TUI_PROMPT_SETTING; // what was typed is still there
         return;
     }
     tui_say(t, "Done.");

@@ -44,6 +44,10 @@ const char *tui_setting(const struct tui_host *h, const char *key);
 const json_t *tui_vm_of(const struct tui_host *h, const char *name);
 const json_t *tui_store_of(const struct tui_host *h, const char *name);
 bool tui_move_active(const json_t *job); // a row of move.list that has not ended
+// Does a host not answer, or not to this user?
+bool tui_hosts_silent(const struct tui *t);
+// Why a VM of vm.list cannot be moved at all, NULL = it can.
+const char *tui_vm_refusal(const json_t *vm);
 // Why this host cannot take the VM of the plan, as far as is known; NULL = nothing against it.
 const char *tui_host_refusal(const struct tui *t, const struct tui_host *h, char *buf, size_t size);
 
@@ -143,6 +147,8 @@ const char *tui_plan_store_refusal(const struct tui_plan *p, const json_t *store
 const struct tui_host *tui_plan_target(const struct tui *t);
 // What is missing on a page; NULL = nothing. *ret_id: the line to go to.
 const char *tui_plan_missing(const struct tui *t, enum tui_page page, uint32_t *ret_id);
+// The check found what blocks the move.
+bool tui_plan_refused(const struct tui_plan *p);
 json_t *tui_plan_args(const struct tui_plan *p); // of move.check and move.start, or of storage's
 void tui_plan_command(const struct tui_plan *p, char *ret, size_t size); // `drover move …`
 // A choice has changed: what was checked does not count any more.

@@ -23,11 +23,6 @@ static void add_finding(struct tui_doc *d, const struct drv_finding *f)
     bool wrong = f->severity == DRV_SEV_ERROR || f->severity == DRV_SEV_WARNING;
     uint32_t id = tui_id("finding", f->text);
     unsigned from = d->n;
-    if (f->severity == DRV_SEV_OK) { // a line each, so that the verdict is on a small screen, too
-        tui_add(d, style, id, "%s %s %s  (%s)", tui_mark(style), f->id, f->text,
-                tui_short(f->host).s);
-        return;
-    }
     tui_add_item(d, style, id, 7, "%s %s %s  (%s)", tui_mark(style), f->id,
                  wrong && def ? def->title : f->text, tui_short(f->host).s);
     if (!wrong)
@@ -53,12 +48,9 @@ void tui_add_findings(struct tui_doc *d, const struct drv_findings *f)
     static const enum drv_severity order[] = {DRV_SEV_ERROR, DRV_SEV_WARNING, DRV_SEV_INFO,
                                               DRV_SEV_OK};
     unsigned warnings = 0, errors = drv_findings_errors(f);
-    for (unsigned k = 0; k < DRV_ARRAY_LEN(order); k++)
-        for (unsigned i = 0; i < f->n; i++)
-            if (f->list[i].severity == order[k]) {
-                warnings += order[k] == DRV_SEV_WARNING;
-                add_finding(d, &f->list[i]);
-            }
+    for (unsigned i = 0; i < f->n; i++)
+        warnings += f->list[i].severity == DRV_SEV_WARNING;
+    // The verdict first: it is on a small screen, too.
     if (errors || warnings)
         tui_add_wrapped(d, errors ? TUI_BAD : TUI_WARN, 0, "%u error%s, %u warning%s.%s", errors,
                         errors == 1 ? "" : "s", warnings, warnings == 1 ? "" : "s",
@@ -66,6 +58,10 @@ void tui_add_findings(struct tui_doc *d, const struct drv_findings *f)
                                : " Warnings do not block.");
     else
         tui_add(d, TUI_GOOD, 0, "OK Nothing stands in the way.");
+    for (unsigned k = 0; k < DRV_ARRAY_LEN(order); k++)
+        for (unsigned i = 0; i < f->n; i++)
+            if (f->list[i].severity == order[k])
+                add_finding(d, &f->list[i]);
 }
 
 static void build(struct tui *t, struct tui_doc *d)

@@ -28,7 +28,8 @@ static void build(struct tui *t, struct tui_doc *d)
                         "scrolls. To select text hold Shift, or begin with --no-mouse.");
     tui_add(d, TUI_PLAIN, 0, " ");
     tui_add_wrapped(d, TUI_DIM, 0,
-                    "OK good   !! warning   XX error   .. not yet   |> runs   -- does not. "
+                    "OK good   !! warning   XX error   .. not yet   |> runs   -- does not; no "
+                    "mark: for your information. "
                     "F1 is ?, F5 is r. drover-wizard(1) has more.");
     snprintf(d->stamp, sizeof d->stamp, "help");
 }

@@ -28,7 +28,8 @@ static void add_host(struct tui_doc *d, const struct tui_host *h)
     const json_t *memory = json_object_get(h->show, "memory");
     uint32_t id = tui_id("host", h->fqdn);
     if (h->reach == TUI_DOWN) {
-        tui_add(d, TUI_BAD, id, "XX %-12s unreachable", name.s);
+        tui_add(d, TUI_BAD, id, "XX %-12s %s", name.s,
+                h->err.code == DRV_EDENIED ? "refuses you" : "unreachable");
         unsigned from = d->n;
         tui_add_wrapped(d, TUI_PLAIN, 4, "%s%s%s", h->err.msg, h->err.hint[0] ? ". " : "",
                         h->err.hint);
@@ -149,12 +150,29 @@ static void ask_doctor(struct tui *t, struct tui_host *h)
     tui_ask(t, h->fqdn, TUI_WANT_DOCTOR, json_pack("{s:O}", "peers", peers));
 }
 
+static const json_t *vm_of(const struct tui_host *h, const char *name)
+{
+    size_t i;
+    json_t *vm;
+    json_array_foreach(h->vms, i, vm)
+    {
+        if (!strcmp(drv_json_text(vm, "name"), name))
+            return vm;
+    }
+    return NULL;
+}
+
 // A VM that is being moved: watch that move; else plan one.
 static void open_vm(struct tui *t, struct tui_host *h, const char *vm)
 {
     const json_t *move = move_of(h, vm);
     if (move) {
         tui_progress_begin(t, drv_json_text(move, "from"), drv_json_text(move, "move"));
+        return;
+    }
+    const char *why = tui_vm_refusal(vm_of(h, vm));
+    if (why) {
+        tui_say(t, "%s does not move: %s.", vm, why);
         return;
     }
     tui_plan_begin(t, h->fqdn, vm);
@@ -187,6 +205,10 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         return false;
     if (cmd == TUI_CONSOLE_CMD && !*vm) {
         tui_say(t, "The console is a VM's: go to one first.");
+        return true;
+    }
+    if (cmd == TUI_CONSOLE_CMD && !strcmp(drv_json_text(vm_of(h, vm), "state"), "stopped")) {
+        tui_say(t, "%s is stopped: there is nothing to see.", vm);
         return true;
     }
     if (cmd == TUI_CONSOLE_CMD) {

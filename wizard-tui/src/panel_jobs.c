@@ -35,7 +35,8 @@ static void add_job(struct tui_doc *d, const json_t *job)
             tui_id("job", drv_json_text(job, "move")), "%s %-10s %-16s %s -> %s  %-8s  %s  %.8s",
             tui_mark(style_of(state)), state, drv_json_text(job, "vm"),
             tui_short(drv_json_text(job, "from")).s, tui_short(drv_json_text(job, "to")).s,
-            drv_json_text(job, "phase"), when, drv_json_text(job, "move"));
+            tui_move_active(job) ? drv_json_text(job, "phase") : "", when,
+            drv_json_text(job, "move"));
 }
 
 // In progress first, then the latest.
@@ -70,7 +71,10 @@ static void build(struct tui *t, struct tui_doc *d)
 {
     snprintf(d->title, sizeof d->title, "drover  Moves");
     add_jobs(t, d);
-    if (!d->n)
+    if (!d->n && tui_hosts_silent(t))
+        tui_add_wrapped(d, TUI_WARN, 0,
+                        "!! None is known: not every host tells. Esc, and look at the hosts.");
+    else if (!d->n)
         tui_add(d, TUI_DIM, 0, "No moves yet. Esc, then Enter on a VM plans one.");
     snprintf(d->cli, sizeof d->cli, "drover jobs");
     snprintf(d->stamp, sizeof d->stamp, "jobs %u", d->n);

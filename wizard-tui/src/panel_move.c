@@ -27,6 +27,8 @@ static void radio(struct tui_doc *d, uint32_t id, bool on, const char *why_not, 
                                          : " ",
                                  text, why_not ? "  -- " : "", why_not ? why_not : "");
     l->off = why_not != NULL;
+    if (on && !why_not && !d->chosen)
+        d->chosen = id;
 }
 
 // ---- VM ----
@@ -43,12 +45,16 @@ static void build_vm(struct tui *t, struct tui_doc *d)
             char text[256];
             const char *name = drv_json_text(vm, "name");
             snprintf(text, sizeof text, "%-20s on %-10s %s", name, tui_short(h->fqdn).s,
-                     drv_json_text(vm, "state"));
+                     tui_vm_refusal(vm) ? "" : drv_json_text(vm, "state"));
             radio(d, tui_id(h->fqdn, name),
-                  !strcmp(t->plan.vm, name) && !strcmp(t->plan.source, h->fqdn), NULL, text);
+                  !strcmp(t->plan.vm, name) && !strcmp(t->plan.source, h->fqdn), tui_vm_refusal(vm),
+                  text);
         }
     }
-    if (d->n == 1)
+    if (d->n == 1 && tui_hosts_silent(t))
+        tui_add_wrapped(d, TUI_WARN, 0,
+                        "!! None is known: not every host tells. Esc, and look at the hosts.");
+    else if (d->n == 1)
         tui_add(d, TUI_DIM, 0, "No host has one. `drover vm create` makes them.");
 }
 
@@ -61,6 +67,11 @@ static bool choose_vm(struct tui *t, uint32_t id)
         {
             if (tui_id(t->hosts[i].fqdn, drv_json_text(vm, "name")) != id)
                 continue;
+            const char *why = tui_vm_refusal(vm);
+            if (why) {
+                tui_say(t, "Not this one: %s.", why);
+                return true;
+            }
             tui_plan_begin(t, t->hosts[i].fqdn, drv_json_text(vm, "name"));
             t->plan.page = TUI_PAGE_VM;
             return true;
@@ -145,7 +156,7 @@ static void add_stores(struct tui *t, struct tui_doc *d)
     {
         char text[256];
         const char *name = drv_json_text(s, "name");
-        snprintf(text, sizeof text, "%-12s %-30s %s free", name, drv_json_text(s, "url"),
+        snprintf(text, sizeof text, "%-12s %-30.30s %s free", name, drv_json_text(s, "url"),
                  drv_fmt_bytes(tui_number(s, "free_bytes")).s);
         radio(d, tui_id("store", name), !strcmp(t->plan.store, name),
               tui_plan_store_refusal(&t->plan, s), text);
@@ -311,7 +322,7 @@ static void build_check(struct tui *t, struct tui_doc *d)
         tui_add_findings(d, &p->findings);
     if (p->permit_err.code != DRV_OK)
         add_error(d, "Nor by permit: ", &p->permit_err);
-    if (p->check_err.code != DRV_OK || drv_findings_errors(&p->findings))
+    if (tui_plan_refused(p))
         tui_add(d, TUI_PLAIN, 0, "   When it is corrected, r checks again.");
 }
 

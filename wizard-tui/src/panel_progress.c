@@ -96,7 +96,7 @@ static void add_pause(struct tui_doc *d, const struct tui_progress *p)
     if (p->storage)
         return;
     bool over = p->expected_ms > p->max_blackout_ms;
-    if (p->pass && p->expected_ms)
+    if (p->pass > 1 && p->expected_ms) // QEMU has measured nothing before
         tui_add(d, over ? TUI_WARN : TUI_GOOD, 0, "%s Expected pause %s, limit %s",
                 over ? "!!" : "OK", drv_fmt_ms((double)p->expected_ms).s,
                 drv_fmt_ms((double)p->max_blackout_ms).s);
@@ -218,7 +218,8 @@ static bool ask_cancel(struct tui *t)
     }
     if (p->cancel == TUI_CANCEL_NO || p->cancel == TUI_CANCEL_FAILED)
         tui_ask_for(t, TUI_PROMPT_CANCEL, "",
-                    "The VM keeps running where it is; what was copied is deleted. Type cancel:");
+                    "%s stays on %s, what was copied is deleted. Cancel? y/n:", p->vm,
+                    tui_short(p->from).s);
     return true;
 }
 

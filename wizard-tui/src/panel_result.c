@@ -49,13 +49,15 @@ static void build(struct tui *t, struct tui_doc *d)
     if (!strcmp(state, "done"))
         add_done(d, p, r);
     else if (!strcmp(state, "attention"))
-        tui_add(d, TUI_BAD, 0, "XX %s needs attention: who owns it is unclear.", p->vm);
+        tui_add(d, TUI_BAD, 0, "XX The move of %s needs attention.", p->vm);
     else if (!strcmp(state, "cancelled"))
-        tui_add(d, TUI_WARN, 0, "!! Cancelled. %s runs on %s, as before.", p->vm,
+        tui_add(d, TUI_GOOD, 0, "OK Cancelled. %s runs on %s, as before.", p->vm,
                 tui_short(p->from).s);
     else
         tui_add(d, TUI_BAD, 0, "XX The move failed. %s stays on %s, as before.", p->vm,
                 tui_short(p->from).s);
+    if (!strcmp(state, "cancelled"))
+        tui_add(d, TUI_PLAIN, 0, "   What was copied is deleted.");
     tui_add(d, TUI_PLAIN, 0, " ");
     if (strcmp(state, "cancelled") != 0)
         add_error(d, json_object_get(r, "error"));
@@ -66,18 +68,25 @@ static void build(struct tui *t, struct tui_doc *d)
 static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
 {
     (void)id;
-    if (cmd == TUI_ENTER || cmd == TUI_BACK) {
-        tui_progress_done(&t->progress);
-        while (t->depth > 1) // the plan is carried out, or the hosts say why not
-            tui_close(t);
-        return true;
-    }
-    return false;
+    struct tui_progress *p = &t->progress;
+    if (cmd != TUI_ENTER && cmd != TUI_BACK)
+        return false;
+    bool done = !strcmp(drv_json_text(p->result, "state"), "done");
+    t->panels[0].focus = tui_id(done ? p->to : p->from, p->vm);
+    if (!strcmp(t->plan.vm, p->vm))
+        tui_plan_done(&t->plan); // the next one begins anew
+    tui_progress_done(p);
+    tui_close(t);
+    if (tui_top(t)->kind == TUI_MOVE)
+        tui_close(t);
+    return true;
 }
 
 const struct tui_panel_def tui_panel_result = {
     "Result",
-    "How the move ended. A move that failed or was cancelled leaves the VM running where it was.",
+    "How the move ended. A move that failed or was cancelled leaves the VM running where it was. "
+    "One that needs attention could not be undone, or ended, in full: the page says what is left "
+    "and what to do.",
     build,
     act,
     NULL,

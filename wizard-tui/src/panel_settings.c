@@ -102,8 +102,12 @@ static void build(struct tui *t, struct tui_doc *d)
     const char *key;
     json_t *value;
     snprintf(d->title, sizeof d->title, "drover  Settings of %s", tui_short(h->fqdn).s);
+    snprintf(d->stamp, sizeof d->stamp, "settings of %.40s", h->fqdn);
     if (h->reach == TUI_DOWN)
-        tui_add_wrapped(d, TUI_BAD, 0, "XX %s", h->err.msg);
+        tui_add_wrapped(d, TUI_BAD, 0, "XX %s%s%s", h->err.msg, h->err.hint[0] ? ". " : "",
+                        h->err.hint);
+    if (!h->show)
+        return;
     json_object_foreach(json_object_get(h->show, "settings"), key, value)
     {
         if (json_is_string(value))
@@ -120,7 +124,6 @@ static void build(struct tui *t, struct tui_doc *d)
             drv_json_text(h->show, "version"), drv_json_text(h->show, "qemu_version"),
             (long long)tui_number(h->show, "cpus"),
             json_is_true(json_object_get(h->show, "kvm")) ? "yes" : "no");
-    snprintf(d->stamp, sizeof d->stamp, "settings of %.40s", h->fqdn);
 }
 
 static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
@@ -137,11 +140,13 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
     {
         if (tui_id("set", key) != id)
             continue;
-        const char *text = json_string_value(value);
-        bool flip = text && (!strcmp(text, "on") || !strcmp(text, "off"));
+        char now[sizeof t->prompt.buf];
+        DRV_COPY(now, json_string_value(value) ? json_string_value(value) : "");
+        without_sids(now); // the host knows a group by its name, too
         DRV_COPY(t->prompt.key, key);
-        tui_ask_for(t, TUI_PROMPT_SETTING, flip ? (strcmp(text, "on") != 0 ? "on" : "off") : text,
-                    "New value of %s on %s:", key, tui_short(t->host->fqdn).s);
+        bool flag = !strcmp(now, "on") || !strcmp(now, "off");
+        tui_ask_for(t, TUI_PROMPT_SETTING, now, "New value of %s on %s%s:", key,
+                    tui_short(t->host->fqdn).s, flag ? " (on, off)" : "");
         return true;
     }
     return false;

@@ -21,7 +21,7 @@ static struct {
     struct event *input;
     bool ascii, on, asked, away; // away: a console has the terminal
     char stamp[128];
-    char message[256];
+    char message[TUI_MESSAGE_MAX];
     int64_t shown_ms;
     char in[512]; // a line that is not complete yet
     size_t in_len;

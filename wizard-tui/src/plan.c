@@ -175,10 +175,14 @@ const char *tui_plan_missing(const struct tui *t, enum tui_page page, uint32_t *
     }
     if (page == TUI_PAGE_CHECK && !p->checked)
         return p->checking ? "The check is still running." : "Check first: r.";
-    if (page == TUI_PAGE_CHECK &&
-        (p->check_err.code != DRV_OK || drv_findings_errors(&p->findings)))
+    if (page == TUI_PAGE_CHECK && tui_plan_refused(p))
         return "Errors block the move. Correct them, then r checks again.";
     return NULL;
+}
+
+bool tui_plan_refused(const struct tui_plan *p)
+{
+    return p->checked && (p->check_err.code != DRV_OK || drv_findings_errors(&p->findings));
 }
 
 // ---- as arguments and as a command ----

@@ -193,8 +193,12 @@ void tui_followed(struct tui *t, const json_t *message, const struct drv_err *er
     DRV_COPY(p->from, drv_json_text(message, "from"));
     DRV_COPY(p->to, drv_json_text(message, "to"));
     end_in_lists(t, message);
-    if (tui_top(t)->kind == TUI_PROGRESS)
+    if (t->prompt.kind == TUI_PROMPT_CANCEL)
+        t->prompt.kind = TUI_PROMPT_NONE; // too late
+    if (tui_top(t)->kind == TUI_PROGRESS) {
         tui_top(t)->kind = TUI_RESULT;
-    else
+        t->message[0] = '\0'; // of what went on
+    } else {
         tui_say(t, "The move of %s has ended: %s.", p->vm, drv_json_text(message, "state"));
+    }
 }

@@ -17,7 +17,7 @@ enum { ESC_MS = 25, SMALL_ROWS = 14, PROGRESS_MS = 900 };
 static struct {
     struct drv_loop *loop;
     struct tui *tui;
-    struct tui_doc doc;
+    struct tui_doc doc, foot; // foot: what is said and asked, above the keys
     struct event *input, *winch;
     bool on, ascii, colour;
     int first, rows;                    // of the body on the screen
@@ -38,6 +38,7 @@ void tui_screen_end(void)
     if (scr.winch)
         event_free(scr.winch);
     tui_doc_done(&scr.doc);
+    tui_doc_done(&scr.foot);
     endwin();
 }
 
@@ -122,32 +123,50 @@ static int put_body(int first, int rows)
     return focused;
 }
 
-// The row above the keys: the prompt, a message, or that there is more and a note. Returns the
-// column of the prompt's cursor, -1 without a prompt.
-static int put_message(int row, int body_rows)
+// What stands above the keys: what was said, broken to a few rows, and below it what is being
+// asked; else in a row of its own that there is more, and a note.
+static void build_foot(int rows)
 {
     const struct tui *t = scr.tui;
-    char text[600];
-    unsigned below = scr.doc.n > tui_top(scr.tui)->top + (unsigned)body_rows
-                         ? scr.doc.n - tui_top(scr.tui)->top - (unsigned)body_rows
-                         : 0;
-    if (t->prompt.kind != TUI_PROMPT_NONE) {
-        snprintf(text, sizeof text, " %s %s", t->prompt.text, t->prompt.buf);
-        // The end is what is being typed.
-        const char *from = text;
-        while (tui_width(from) + 2 > (unsigned)COLS)
-            from += tui_fit(from, 1) ? tui_fit(from, 1) : 1;
-        put(row, A_BOLD, false, from);
-        return (int)tui_width(from);
-    }
+    struct tui_doc *f = &scr.foot;
+    tui_doc_done(f);
+    f->columns = (unsigned)COLS;
     if (t->message[0])
-        snprintf(text, sizeof text, " %s", t->message);
-    else if (below)
+        tui_add_wrapped(f, TUI_HEAD, 1, "%s", t->message);
+    if (t->prompt.kind != TUI_PROMPT_NONE) {
+        bool beside = tui_width(t->prompt.text) + tui_width(t->prompt.buf) + 4 <= (unsigned)COLS;
+        if (!beside)
+            tui_add_wrapped(f, TUI_HEAD, 1, "%s", t->prompt.text);
+        // The end is what is being typed.
+        const char *from = t->prompt.buf;
+        while (!beside && tui_width(from) + 3 > (unsigned)COLS)
+            from += tui_fit(from, 1) ? tui_fit(from, 1) : 1;
+        tui_add(f, TUI_HEAD, 0, " %s%s%s", beside ? t->prompt.text : "", beside ? " " : "", from);
+    }
+    if (f->n > (unsigned)rows) { // the end of a text says what to do, and is what is being typed
+        memmove(f->lines, f->lines + (f->n - (unsigned)rows), (unsigned)rows * sizeof f->lines[0]);
+        f->n = (unsigned)rows;
+    }
+}
+
+// Returns the column of the prompt's cursor in the last row, -1 without a prompt.
+static int put_foot(int row, int body_rows)
+{
+    const struct tui_doc *f = &scr.foot;
+    char text[600];
+    unsigned shown = tui_top(scr.tui)->top + (unsigned)body_rows,
+             below = scr.doc.n > shown ? scr.doc.n - shown : 0;
+    for (unsigned i = 0; i < f->n; i++)
+        put(row + (int)i, A_BOLD, false, f->lines[i].text);
+    if (f->n)
+        return scr.tui->prompt.kind != TUI_PROMPT_NONE ? (int)tui_width(f->lines[f->n - 1].text)
+                                                       : -1;
+    if (below)
         snprintf(text, sizeof text, " %u more line%s below  %s", below, below == 1 ? "" : "s",
                  scr.doc.note);
     else
         snprintf(text, sizeof text, " %s", scr.doc.note);
-    put(row, t->message[0] ? A_BOLD : A_DIM, false, text);
+    put(row, A_DIM, false, text);
     return -1;
 }
 
@@ -159,7 +178,9 @@ void tui_screen_draw(void *unused)
     if (!scr.on || scr.place != HERE)
         return;
     bool small = LINES < SMALL_ROWS;
-    int first = small ? 1 : 2, foot = small ? 2 : 3, rows = LINES - first - foot;
+    build_foot(LINES / 3 > 1 ? LINES / 3 : 1);
+    int said = scr.foot.n ? (int)scr.foot.n : 1;
+    int first = small ? 1 : 2, foot = said + (small ? 1 : 2), rows = LINES - first - foot;
     rows = rows > 0 ? rows : 0;
     scr.first = first;
     scr.rows = rows;
@@ -170,7 +191,7 @@ void tui_screen_draw(void *unused)
     erase();
     put_title();
     int focus = put_body(first, rows);
-    int column = put_message(LINES - foot, rows);
+    int column = put_foot(LINES - foot, rows);
     if (!small && scr.doc.cli[0]) {
         snprintf(cli, sizeof cli, " CLI: %s", scr.doc.cli);
         put(LINES - 2, A_DIM, false, cli);
@@ -179,7 +200,7 @@ void tui_screen_draw(void *unused)
     put(LINES - 1, A_REVERSE, true, bar);
     // Screen readers and braille lines follow the cursor.
     if (column >= 0)
-        move(LINES - foot, column);
+        move(LINES - foot + said - 1, column);
     else
         move(focus >= 0 ? focus : first, focus >= 0 ? (int)scr.doc.side_columns : 0);
     refresh();

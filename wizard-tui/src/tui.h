@@ -87,7 +87,7 @@ enum tui_prompt_kind {
 };
 struct tui_prompt {
     enum tui_prompt_kind kind;
-    char text[256], buf[256];
+    char text[256], buf[1024];
     char key[64]; // the setting
     unsigned index;
 };
@@ -102,7 +102,7 @@ struct tui_panel { // an open one
     char filter[64];
 };
 
-enum { TUI_DEPTH = 8 };
+enum { TUI_DEPTH = 8, TUI_MESSAGE_MAX = 1024 };
 struct tui {
     struct tui_port port;
     int64_t now_ms;
@@ -116,7 +116,7 @@ struct tui {
     struct tui_panel panels[TUI_DEPTH];
     unsigned depth; // the open panel is panels[depth - 1]
     struct tui_prompt prompt;
-    char message[256];
+    char message[TUI_MESSAGE_MAX];
     bool mouse; // this screen has one; for the help
     struct {
         uint32_t id;

@@ -120,7 +120,7 @@ void tui_build(struct tui *t, struct tui_doc *d, unsigned columns, unsigned rows
     size_t end = strlen(d->title);
     if (*filter)
         snprintf(d->title + end, sizeof d->title - end, "  [only: %s]", filter);
-    int at = tui_doc_find(d, p->focus);
+    int at = tui_doc_find(d, p->focus ? p->focus : d->chosen);
     p->focus = at >= 0 ? d->lines[at].id : 0;
     if (on_screen(p, d, at))
         p->adrift = 0;
@@ -151,10 +151,15 @@ static void set_host(struct tui *t, const char *key, const char *value)
     tui_ask(t, t->host->fqdn, TUI_WANT_SET, json_pack("{s:o}", "set", set));
 }
 
+static bool said_yes(const struct tui_prompt *q)
+{
+    return q->buf[0] == 'y' || q->buf[0] == 'Y';
+}
+
 static void cancel_move(struct tui *t)
 {
     struct tui_progress *p = &t->progress;
-    if (strcmp(t->prompt.buf, "cancel") != 0) {
+    if (!said_yes(&t->prompt)) {
         tui_say(t, "Not cancelled.");
         return;
     }
@@ -166,8 +171,9 @@ static void set_blackout(struct tui *t)
 {
     char *end;
     long ms = strtol(t->prompt.buf, &end, 10);
-    if (t->prompt.buf[0] && (*end || ms < 1 || ms > 3600000)) {
-        tui_say(t, "A number of milliseconds from 1 to 3600000 is wanted.");
+    if (t->prompt.buf[0] && (*end || ms < 50 || ms > 600000)) {
+        tui_say(t, "A number of milliseconds from 50 to 600000 is wanted.");
+        t->prompt.kind = TUI_PROMPT_BLACKOUT; // what was typed is still there
         return;
     }
     t->plan.max_blackout_ms = ms;
@@ -197,7 +203,7 @@ void tui_prompt_take(struct tui *t)
         tui_plan_changed(&t->plan);
         break;
     case TUI_PROMPT_QUIT:
-        t->quit = q->buf[0] == 'y' || q->buf[0] == 'Y';
+        t->quit = said_yes(q);
         break;
     case TUI_PROMPT_NONE:
         break;

@@ -40,11 +40,11 @@ cancel_in() { # PHASE
     watch "in-$1"
     sees "cancel in $1: is there" "in-$1" ">> $1" 30
     keys "in-$1" c
-    sees "cancel in $1: asks" "in-$1" "Type cancel:"
+    sees "cancel in $1: asks" "in-$1" "Cancel? y/n:"
     terminal send-keys -t "in-$1" no Enter
     sees "cancel in $1: not by mistake" "in-$1" "Not cancelled."
     keys "in-$1" c
-    terminal send-keys -t "in-$1" cancel Enter
+    terminal send-keys -t "in-$1" y Enter
     sees "cancel in $1: cancelled" "in-$1" "Cancelled. $VM runs on hv1, as before." 30
     is "cancel in $1: and it does" "$(vm_state "$VM" hv1)" running
     wizard_close "in-$1"

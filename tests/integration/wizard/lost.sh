@@ -52,8 +52,8 @@ sees "lines again: the VM is being moved" again "moving to hv2" 20
 number again "$VM"
 sees "lines again: found it" again "${MOVE:0:8}" 30
 terminal send-keys -t again c Enter
-sees "lines: cancel asks" again "Type cancel:"
-terminal send-keys -t again cancel Enter
+sees "lines: cancel asks" again "Cancel? y/n:"
+terminal send-keys -t again y Enter
 sees "lines: cancelled" again "Cancelled. $VM runs on hv1, as before." 30
 is "and it does" "$(vm_state "$VM" hv1)" running
 wizard_close again

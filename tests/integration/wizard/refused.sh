@@ -44,8 +44,8 @@ wizard_close carol
 
 wizard_open val 80x24 val
 to_check val
-sees "viewer: the finding" val "XX A05" 30
-sees "viewer: its fix" val "Fix: Give the user's group write access"
+sees "viewer: the finding" val "XX A02" 30
+sees "viewer: its fix" val "Fix: a domain admin lets val in"
 keys val n
 sees "viewer: errors block" val "Errors block the move."
 wizard_close val
@@ -68,7 +68,9 @@ keys erin s
 sees "settings: there" erin "Settings of hv2"
 focus erin receive
 keys erin Enter
-sees "settings: offers the other position" erin "New value of receive on hv2: off"
+sees "settings: shows what it is now" erin "New value of receive on hv2 (on, off): on"
+keys erin C-u
+terminal send-keys -t erin off
 keys erin Enter
 wait_until 10 shows erin "receive            off"
 is "settings: set" "$(drover_on hv2 --json host show | jq -r .settings.receive)" off

@@ -99,7 +99,7 @@ for ((i = 0; i < 30; i++)); do
 done
 resize san 80x24
 keys san "?" Escape c
-sees "cancel asks" san "Type cancel:"
+sees "cancel asks" san "Cancel? y/n:"
 keys san Escape
 lab link hv1 mig off
 sees "moved" san "OK $VM runs on hv2." 90

@@ -112,7 +112,7 @@ static void cancel_asks_and_shows_each_state(void **state)
     hear(d, (struct moment){.phase = "copy", .phase_no = 4, .can_cancel = true});
     desk_type(d, "cno\r");
     assert_null(desk_take(d, "hv1.x", "move.cancel"));
-    desk_type(d, "ccancel\r");
+    desk_type(d, "cy\r");
     desk_line(d, "Cancel requested");
     desk_answer(d, "hv1.x", "move.cancel", "{\"state\":\"cancelling\"}");
     desk_line(d, "Cancelling: web1 keeps running on hv1");
@@ -125,7 +125,7 @@ static void a_cancel_that_fails_says_why(void **state)
     struct desk *d = *state;
     tui_progress_begin(&d->t, "hv1.x", MOVE);
     hear(d, (struct moment){.phase = "copy", .phase_no = 4, .can_cancel = true});
-    desk_type(d, "ccancel\r");
+    desk_type(d, "cy\r");
     desk_refuse(d, "hv1.x", "move.cancel", "too late");
     desk_line(d, "Not cancelled: too late");
 }
