@@ -127,12 +127,17 @@ void tui_add_item(struct tui_doc *d, enum tui_style style, uint32_t id, unsigned
 void tui_doc_filter(struct tui_doc *d, const char *filter)
 {
     unsigned kept = 0;
-    for (unsigned i = 0; i < d->n; i++)
-        if (!*filter || !d->lines[i].id || strcasestr(d->lines[i].text, filter)) {
-            if (kept != i)
-                d->lines[kept] = d->lines[i];
-            kept++;
-        }
+    bool item = true; // the last one is kept
+    for (unsigned i = 0; i < d->n; i++) {
+        const struct tui_line *l = &d->lines[i];
+        if (l->id)
+            item = !*filter || strcasestr(l->text, filter);
+        if (l->of && !item)
+            continue;
+        if (kept != i)
+            d->lines[kept] = *l;
+        kept++;
+    }
     d->n = kept;
 }
 

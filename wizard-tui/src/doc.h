@@ -65,7 +65,8 @@ void tui_add_item(struct tui_doc *d, enum tui_style style, uint32_t id, unsigned
 void tui_belong(struct tui_doc *d, unsigned from, uint32_t id);
 // The item at this line, 0 = none; any number will do.
 uint32_t tui_item_at(const struct tui_doc *d, int line);
-// Drop the lines with an id that do not contain the text, without regard to case ("" = keep all).
+// Drop the items whose first line does not contain the text, without regard to case ("" = keep
+// all).
 void tui_doc_filter(struct tui_doc *d, const char *filter);
 // Index of the line with this id, else of the first that can be focused; -1 = there is none.
 int tui_doc_find(const struct tui_doc *d, uint32_t id);

@@ -91,6 +91,7 @@ const struct tui_key tui_keys[] = {
      ON(TUI_MOVE) | ON(TUI_JOBS) | ON(TUI_SETTINGS) | ON(TUI_DOCTOR) | ON(TUI_HELP) |
          ON(TUI_RESULT),
      "back; all that was chosen stays"},
+    {TUI_BACK, {27}, "Esc", NULL, ON(TUI_HOSTS), "all lines again, after a filter"},
     {TUI_ENTER, {'\r', '\n'}, "Enter", "Close", ON(TUI_RESULT) | ON(TUI_HELP), "close this"},
     {TUI_BACK, {27, 'b'}, "Esc", "Hosts", ON(TUI_PROGRESS), "back to the hosts: the move goes on"},
     {TUI_QUIT,
@@ -170,7 +171,8 @@ static bool offered(const struct tui *t, const struct tui_key *k)
 // Without these nobody finds out of a panel, so other keys make room for them.
 static bool essential(const struct tui_key *k)
 {
-    return k->cmd == TUI_HELP_CMD || k->cmd == TUI_BACK || k->cmd == TUI_QUIT;
+    return k->cmd == TUI_HELP_CMD || k->cmd == TUI_BACK || k->cmd == TUI_QUIT ||
+           (k->cmd == TUI_CANCEL_CMD && k->panels & ON(TUI_PROGRESS));
 }
 
 static unsigned item_of(const struct tui_key *k, char *ret, size_t size)

@@ -102,12 +102,15 @@ static void build(struct tui *t, struct tui_doc *d)
         size_t k;
         json_t *vm;
         add_host(d, h);
+        if (h->vms && !json_array_size(h->vms) && h->reach == TUI_UP) {
+            unsigned from = d->n;
+            tui_add(d, TUI_DIM, 0, "      no VMs");
+            tui_belong(d, from, tui_id("host", h->fqdn));
+        }
         json_array_foreach(h->vms, k, vm)
         {
             add_vm(d, h, vm);
         }
-        if (h->vms && !json_array_size(h->vms) && h->reach == TUI_UP)
-            tui_add(d, TUI_DIM, 0, "      no VMs");
     }
     bool any = false;
     for (unsigned i = 0; i < t->n_hosts; i++)

@@ -101,6 +101,10 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         return tui_panel_hosts.act(t, cmd, 0);
     if ((cmd != TUI_ENTER && cmd != TUI_CANCEL_CMD) || !job)
         return false;
+    if (cmd == TUI_CANCEL_CMD && !tui_move_active(job)) {
+        tui_say(t, "This move has ended.");
+        return true;
+    }
     tui_progress_begin(t, drv_json_text(job, "from"), drv_json_text(job, "move"));
     if (cmd == TUI_CANCEL_CMD)
         tui_panel_progress.act(t, cmd, 0);

@@ -21,12 +21,14 @@ struct page {
 
 static void radio(struct tui_doc *d, uint32_t id, bool on, const char *why_not, const char *text)
 {
-    struct tui_line *l = tui_add(d, why_not ? TUI_DIM : TUI_PLAIN, id, "(%s) %s%s%s",
-                                 why_not ? "-"
-                                 : on    ? "*"
-                                         : " ",
-                                 text, why_not ? "  -- " : "", why_not ? why_not : "");
-    l->off = why_not != NULL;
+    unsigned at = d->n;
+    tui_add_item(d, why_not ? TUI_DIM : TUI_PLAIN, id, 8, "(%s) %s%s%s",
+                 why_not ? "-"
+                 : on    ? "*"
+                         : " ",
+                 text, why_not ? "  -- " : "", why_not ? why_not : "");
+    if (at < d->n)
+        d->lines[at].off = why_not != NULL;
     if (on && !why_not && !d->chosen)
         d->chosen = id;
 }
@@ -156,7 +158,7 @@ static void add_stores(struct tui *t, struct tui_doc *d)
     {
         char text[256];
         const char *name = drv_json_text(s, "name");
-        snprintf(text, sizeof text, "%-12s %-30.30s %s free", name, drv_json_text(s, "url"),
+        snprintf(text, sizeof text, "%-12s %-26.26s %s free", name, drv_json_text(s, "url"),
                  drv_fmt_bytes(tui_number(s, "free_bytes")).s);
         radio(d, tui_id("store", name), !strcmp(t->plan.store, name),
               tui_plan_store_refusal(&t->plan, s), text);
@@ -213,15 +215,23 @@ static bool choose_where(struct tui *t, uint32_t id)
 
 // ---- options ----
 
+// What changes a line: without a screen there are numbers alone.
+static const char *changer(const struct tui_doc *d)
+{
+    return d->rows ? "Space" : "its number";
+}
+
 static void add_disk_table(const struct tui_plan *p, struct tui_doc *d)
 {
-    tui_add(d, TUI_HEAD, 0, "Where each disk goes (Space changes it)");
+    tui_add(d, TUI_HEAD, 0, "Where each disk goes, from a store of %s to one of %s (%s changes it)",
+            tui_short(p->source).s, tui_short(p->what == TUI_WHAT_STORAGE ? p->source : p->to).s,
+            changer(d));
     for (unsigned i = 0; i < p->n_disks; i++)
         tui_add(d, TUI_PLAIN, tui_id("disk", p->disks[i].id), "    %-12s %-12s -> %s",
                 p->disks[i].id, p->disks[i].from, tui_plan_disk_store(p, i));
     tui_add(d, TUI_PLAIN, tui_id("opt", "keep"),
-            "[%s] Keep the source's images, renamed, for %" PRId64 " days (Space)",
-            p->keep_source ? "x" : " ", p->keep_s / 86400);
+            "[%s] Keep the source's images, renamed, for %" PRId64 " days (%s)",
+            p->keep_source ? "x" : " ", p->keep_s / 86400, changer(d));
 }
 
 static void build_options(struct tui *t, struct tui_doc *d)
@@ -234,13 +244,13 @@ static void build_options(struct tui *t, struct tui_doc *d)
     if (tui_plan_disks_move(p))
         add_disk_table(p, d);
     if (p->networks_wanted) {
-        tui_add(d, TUI_HEAD, 0, "Networks that the destination lacks (Space changes one)");
+        tui_add(d, TUI_HEAD, 0, "Networks that the destination lacks (%s changes one)", changer(d));
         for (unsigned i = 0; i < p->n_nics; i++)
             tui_add(d, TUI_PLAIN, tui_id("nic", p->nics[i].from), "    %-12s -> %s",
                     p->nics[i].from, p->nics[i].to[0] ? p->nics[i].to : p->nics[i].from);
     }
     if (p->what != TUI_WHAT_STORAGE) {
-        tui_add(d, TUI_HEAD, 0, "Longest pause of the guest (Space changes it)");
+        tui_add(d, TUI_HEAD, 0, "Longest pause of the guest (%s changes it)", changer(d));
         if (p->max_blackout_ms)
             tui_add(d, TUI_PLAIN, tui_id("opt", "blackout"), "    %" PRId64 " ms",
                     p->max_blackout_ms);
@@ -338,7 +348,7 @@ static void build_summary(struct tui *t, struct tui_doc *d)
     const struct tui_plan *p = &t->plan;
     char command[1024];
     tui_plan_command(p, command, sizeof command);
-    tui_add(d, TUI_HEAD, 0, "%s %s", what_text[p->what][0], p->vm);
+    tui_add(d, TUI_HEAD, 0, "%s: %s", what_text[p->what][0], p->vm);
     tui_add(d, TUI_PLAIN, 0, "    from    %s", p->source);
     if (p->what != TUI_WHAT_STORAGE)
         tui_add(d, TUI_PLAIN, 0, "    to      %s", p->to);
@@ -349,7 +359,7 @@ static void build_summary(struct tui *t, struct tui_doc *d)
             drv_fmt_bytes(tui_number(p->prediction, "memory_bytes")).s,
             drv_fmt_bytes(tui_number(p->prediction, "disk_bytes")).s);
     if (p->what != TUI_WHAT_STORAGE)
-        tui_add(d, TUI_PLAIN, 0, "    pause   at most %s, or the move is cancelled",
+        tui_add(d, TUI_PLAIN, 0, "    pause   at most %s, else cancelled",
                 drv_fmt_ms((double)tui_number(p->prediction, "max_blackout_ms")).s);
     tui_add(d, TUI_PLAIN, 0, "The same on a command line:");
     tui_add_wrapped(d, TUI_HEAD, 4, "%s", command);
@@ -517,8 +527,8 @@ static const struct {
      "card "
      "is connected to at the destination."},
     {TUI_PAGE_CHECK, NULL, NULL,
-     "What the agents found. XX blocks the move, !! does not. FINDINGS.md explains each by its "
-     "id."},
+     "What the agents found. XX blocks the move, !! does not. drover-troubleshooting(7) "
+     "explains each by its id."},
     {TUI_PAGE_SUMMARY, "go", "check", "Asks both hosts once more, and changes nothing."},
     {TUI_PAGE_SUMMARY, "go", "copy",
      "The command that does the same, for a script or for later. It is sent to the clipboard of "

@@ -28,7 +28,7 @@ static void add_phases(struct tui_doc *d, const struct tui_progress *p)
         bool no_return = i == 6 && !p->storage;
         if (side) {
             if (no_return)
-                tui_side_add(d, TUI_DIM, "-- no way back from here");
+                tui_side_add(d, TUI_DIM, "-- no way back below");
             tui_side_add(d, here ? TUI_HEAD : past ? TUI_GOOD : TUI_DIM, "%s %s", mark, name);
             continue;
         }
@@ -147,8 +147,8 @@ static void add_cancel(struct tui_doc *d, const struct tui_progress *p)
         if (!p->phase[0])
             break;
         if (p->can_cancel)
-            tui_add(d, TUI_PLAIN, 0,
-                    "   c cancels until the point of no return: the end of SWITCH.");
+            tui_add_wrapped(d, TUI_PLAIN, 3,
+                            "c cancels until the point of no return: the end of SWITCH.");
         else
             tui_add(d, TUI_WARN, 0, "!! Past the point of no return: it can only go forward now.");
         break;
@@ -176,10 +176,13 @@ static void build(struct tui *t, struct tui_doc *d)
     unsigned bar = d->columns >= 100 ? 30 : d->columns >= WIDE ? 18 : 6;
     head(d, p);
     tui_progress_eta(p, eta, sizeof eta);
-    if (p->lost)
-        tui_add_wrapped(d, TUI_WARN, 0,
-                        "!! No connection to %s, trying again; the move goes on. %s",
-                        tui_short(p->host).s, p->err.msg);
+    if (p->lost && p->err.code != DRV_EUNREACHABLE && p->err.code != DRV_ETIMEDOUT)
+        tui_add_wrapped(d, TUI_BAD, 0, "XX %s does not tell, trying again: %s%s%s",
+                        tui_short(p->host).s, p->err.msg, p->err.hint[0] ? ". What to do: " : "",
+                        p->err.hint);
+    else if (p->lost)
+        tui_add_wrapped(d, TUI_WARN, 0, "!! No connection to %s, trying again%s. %s",
+                        tui_short(p->host).s, p->phase[0] ? "; the move goes on" : "", p->err.msg);
     if (!p->phase[0]) {
         tui_add(d, TUI_DIM, 0, ".. waiting for the first word about the move ...");
         return;

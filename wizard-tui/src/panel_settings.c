@@ -59,9 +59,11 @@ static void add_setting(struct tui_doc *d, const char *key, const char *value)
                 cut = i;
                 break;
             }
+    unsigned from = d->n;
     tui_add(d, TUI_PLAIN, tui_id("set", key), "%-18s %.*s", key, (int)cut, text);
     if (text[cut])
         tui_add_wrapped(d, TUI_PLAIN, INDENT, "%s", text + cut);
+    tui_belong(d, from, tui_id("set", key));
 }
 
 static const char *explain(const struct tui *t, uint32_t id, char *ret, size_t size)

@@ -12,7 +12,7 @@
 
 #include "console.h"
 
-enum { COLUMNS = 79, PROGRESS_MS = 30000 };
+enum { COLUMNS = 79, PROGRESS_MS = 10000 };
 
 static struct {
     struct drv_loop *loop;
@@ -114,6 +114,7 @@ static void take_line(struct tui *t, char *line)
         if (*line)
             DRV_COPY(t->prompt.buf, line);
         tui_prompt_take(t);
+        pl.stamp[0] = '\0';
         return;
     }
     unsigned long n = strtoul(line, &end, 10);

@@ -75,6 +75,7 @@ void tui_plan_definition(struct tui *t, const json_t *vm)
     const json_t *def = json_object_get(vm, "definition");
     size_t i;
     json_t *row;
+    t->message[0] = '\0'; // that it has not come yet
     bool shared = true;
     json_decref(p->definition);
     p->definition = json_incref((json_t *)(uintptr_t)vm);
@@ -166,7 +167,7 @@ const char *tui_plan_missing(const struct tui *t, enum tui_page page, uint32_t *
     if (page == TUI_PAGE_VM && !p->vm[0])
         return "Choose the VM to move.";
     if (page == TUI_PAGE_WHAT && !p->definition)
-        return "The VM's definition has not come yet.";
+        return "Its host has not told of the VM yet.";
     if (page == TUI_PAGE_WHERE && p->what != TUI_WHAT_STORAGE && !p->to[0])
         return "Choose the host that the VM shall move to.";
     if (page == TUI_PAGE_WHERE && tui_plan_disks_move(p) && !p->store[0]) {

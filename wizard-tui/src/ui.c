@@ -317,7 +317,10 @@ static void do_common(struct tui *t, const struct tui_doc *d, enum tui_cmd cmd)
         turn_page(t, d, TUI_LINES_MAX);
         break;
     case TUI_BACK:
-        tui_close(t);
+        if (tui_top(t)->filter[0])
+            tui_top(t)->filter[0] = '\0';
+        else
+            tui_close(t);
         break;
     case TUI_HELP_CMD:
         tui_open(t, TUI_HELP);

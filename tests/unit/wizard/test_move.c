@@ -134,7 +134,7 @@ static void storage_moves_ask_their_own_calls(void **state)
     desk_focus(d, "Move its storage");
     desk_key(d, '\r');
     assert_false(desk_has(d, "To which host"));
-    assert_true(desk_line(d, "the disks are there")->off); // where they are
+    assert_true(desk_line(d, "-- the disks are")->off); // where they are
     desk_focus(d, "local");
     desk_key(d, '\r');
     desk_key(d, 'n');
