@@ -2,9 +2,11 @@
 // See file.h.
 #include "drover/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -36,6 +38,36 @@ int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode
         return 0;
     drv_err_os(err, errno, "cannot write %s", path);
     unlink(temp);
+    return -1;
+}
+
+static void remove_tree(int parent, const char *name, int depth)
+{
+    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *d = fd < 0 ? NULL : fdopendir(fd);
+    if (!d) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
+        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
+            continue;
+        if (unlinkat(dirfd(d), e->d_name, 0) < 0 && depth > 0)
+            remove_tree(dirfd(d), e->d_name, depth - 1);
+    }
+    closedir(d);
+    unlinkat(parent, name, AT_REMOVEDIR);
+}
+
+int drv_tree_remove(const char *path)
+{
+    enum { DEPTH = 64 }; // a descriptor each
+    struct stat st;
+    remove_tree(AT_FDCWD, path, DEPTH);
+    if (lstat(path, &st) < 0)
+        return errno == ENOENT ? 0 : -1;
+    errno = ENOTEMPTY;
     return -1;
 }
 

@@ -5,9 +5,10 @@
 //   drover-launch vm      as QEMU's user (drover.conf says who), with taps
 //   drover-launch store   as who it is: drover-store, whatever program the order names
 //
-// It runs as root where droverd does not. So who gives the order, perhaps a droverd that was broken
-// into, chooses neither the user nor a file that would be opened here: log and answer come as
-// descriptors. What it can have is a process of QEMU's user, and a tap on a bridge.
+// It has rights that droverd has not: QEMU's user and NET_ADMIN under systemd, root elsewhere. So
+// who gives the order, perhaps a droverd that was broken into, chooses neither the user nor a file
+// that would be opened here: log and answer come as descriptors. What it can have is a process of
+// QEMU's user, and a tap on a bridge.
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
@@ -35,8 +36,8 @@ struct launch {
     bool vm;
     const char *config; // NULL = DROVERD_CONFIG, which need not exist
     char *text;
-    size_t len;
-    int log, answer; // -1 = not received
+    size_t len, line; // bytes received; of them the order's line, without its end
+    int log, answer;  // -1 = not received
     struct ha_order order;
     uid_t uid;
     gid_t gid;
@@ -93,12 +94,15 @@ static int receive(struct launch *l, struct drv_err *err)
     ssize_t n;
     l->text = drv_xcalloc(1, max);
     setsockopt(STDIN_FILENO, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    const char *end = NULL;
     do {
         n = receive_some(l, max - l->len);
         l->len += n > 0 ? (size_t)n : 0;
-    } while (n > 0 && l->len < max);
+        end = memchr(l->text, '\n', l->len);
+    } while (n > 0 && !end && l->len < max);
     if (n < 0)
         return drv_err_os(err, errno, "the order");
+    l->line = end ? (size_t)(end - l->text) : l->len;
     if (l->log < 0 || l->answer < 0)
         return drv_err(err, DRV_EINVAL, "an order without log and answer");
     return 0;
@@ -120,11 +124,11 @@ static int find_user(struct launch *l, struct drv_err *err)
     return rc;
 }
 
-static int open_taps(struct ha_order *o, struct drv_err *err)
+static int open_taps(struct ha_order *o, uid_t uid, struct drv_err *err)
 {
     for (unsigned i = 0; i < o->n_taps; i++) {
         struct ha_order_tap *t = &o->taps[i];
-        int low = ha_tap_open(t->bridge, t->name, err);
+        int low = ha_tap_open(t->bridge, uid, t->name, err);
         int fd = low < 0 ? -1 : move_high(low);
         if (fd < 0)
             return low < 0 ? -1 : drv_err_os(err, errno, "a tap");
@@ -135,25 +139,40 @@ static int open_taps(struct ha_order *o, struct drv_err *err)
     return 0;
 }
 
-// The user's groups are those of the system, among them the one of /dev/kvm. Without root's rights,
-// as in a developer's tests, there is one user that it can become.
+// The user's groups are those of the system, among them the one of /dev/kvm. Under systemd it is
+// that user already, with the one right that taps took.
 static int become(uid_t uid, gid_t gid, struct drv_err *err)
 {
     const struct passwd *pw = getpwuid(uid);
     if (geteuid() == uid)
-        return 0;
+        return prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) == 0
+                   ? 0
+                   : drv_err_os(err, errno, "capabilities");
     int rc = pw ? initgroups(pw->pw_name, pw->pw_gid) : setgroups(0, NULL);
     if (rc == 0 && setresgid(gid, gid, gid) == 0 && setresuid(uid, uid, uid) == 0)
         return 0;
-    drv_err_os(err, errno, "cannot become user %d", (int)uid);
-    return drv_err_hint(err, "under systemd: systemctl start drover-vm.socket");
+    return drv_err_os(err, errno, "cannot become user %d", (int)uid);
 }
 
 static int prepare_vm(struct launch *l, struct drv_err *err)
 {
     umask(077);
-    return find_user(l, err) < 0 || open_taps(&l->order, err) < 0 ? -1
-                                                                  : become(l->uid, l->gid, err);
+    if (find_user(l, err) < 0)
+        return -1;
+    if (geteuid() != 0 && geteuid() != l->uid) {
+        drv_err(err, DRV_EDENIED, "this is user %d, but QEMU is to run as user %d (qemu_user)",
+                (int)geteuid(), (int)l->uid);
+        return drv_err_hint(err, "under systemd: systemctl start drover-vm.socket; and User= of "
+                                 "drover-vm@.service must be qemu_user of drover.conf");
+    }
+    struct ucred agent;
+    socklen_t len = sizeof agent;
+    if (geteuid() == 0 && getsockopt(STDIN_FILENO, SOL_SOCKET, SO_PEERCRED, &agent, &len) == 0 &&
+        agent.uid == l->uid)
+        return drv_err(err, DRV_EINVAL,
+                       "qemu_user: QEMU must not be the agent's own user: all of the agent's files "
+                       "would be a guest's that breaks out");
+    return open_taps(&l->order, l->uid, err) < 0 ? -1 : become(l->uid, l->gid, err);
 }
 
 static int prepare_store(struct launch *l, struct drv_err *err)
@@ -198,16 +217,29 @@ static int answer(const struct launch *l, const struct drv_err *err)
     return -1;
 }
 
+// The empty line. An agent that is gone would never know of the process.
+static int await_word(const struct launch *l, struct drv_err *err)
+{
+    char byte = '\0';
+    bool here = l->len > l->line + 1;
+    if ((here ? l->text[l->line + 1] : (recv(STDIN_FILENO, &byte, 1, 0) == 1 ? byte : '\0')) ==
+        '\n')
+        return 0;
+    return drv_err(err, DRV_EUNREACHABLE, "nobody waits for this process");
+}
+
 static int run(struct launch *l, struct drv_err *err)
 {
-    if (receive(l, err) < 0 || ha_order_parse(l->text, l->len, &l->order, err) < 0)
+    if (receive(l, err) < 0 || ha_order_parse(l->text, l->line, &l->order, err) < 0)
         return drv_err_prefix(err, "drover-launch");
-    if ((l->vm ? prepare_vm(l, err) : prepare_store(l, err)) < 0 || arrange_fds(l, err) < 0)
+    if ((l->vm ? prepare_vm(l, err) : prepare_store(l, err)) < 0)
         return -1;
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
         return drv_err_os(err, errno, "no_new_privs");
-    if (answer(l, NULL) < 0) // an agent that is gone would never know of the process
+    if (answer(l, NULL) < 0)
         return drv_err(err, DRV_EUNREACHABLE, "nobody waits for the answer");
+    if (await_word(l, err) < 0 || arrange_fds(l, err) < 0)
+        return -1;
     reset_signals();
     const char *const *env = l->order.env[0] ? l->order.env : plain_env;
     execvpe(l->order.argv[0], (char *const *)l->order.argv, (char *const *)env);

@@ -22,7 +22,9 @@ const struct drv_option ha_conf_options[] = {
     {"dc", DRV_OPT_STRING, 0, 255, "", NULL, NULL, false,
      "Domain controller for LDAP. Empty: found in DNS.", NULL},
     {"qemu_user", DRV_OPT_STRING, 1, 64, DROVER_QEMU_USER, NULL, NULL, false,
-     "User, by name or number, that QEMU runs as.", NULL},
+     "User, by name or number, that QEMU runs as. Under systemd User= of drover-vm@.service says "
+     "it, and this must be the same; it must be of the group that droverd runs with.",
+     NULL},
     {"qemu_group", DRV_OPT_STRING, 1, 64, DROVER_QEMU_GROUP, NULL, NULL, false,
      "Its group, by which it gets its files. Its user must also be of the group of /dev/kvm.",
      NULL},

@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 
 #include "agent.h"
 #include "drover/delegation.h"
+#include "qemu_user.h"
 #include "qmp_block.h"
 
 #define PREFIX "disc-"
@@ -35,16 +37,16 @@ static int locate(struct ha *ha, const struct ss_cdrom *drive, char ret_url[HA_U
     return 0;
 }
 
-// By the mode alone: the answer is for a message; whether QEMU gets it, the kernel decides.
+// By owner, groups and mode: better said before the guest runs. Where there is an ACL the kernel
+// alone knows.
 static int check_readable(struct ha *ha, const char *file, struct drv_err *err)
 {
     struct stat st;
     if (stat(file, &st) < 0)
         return drv_err_os(err, errno, "%s", file);
-    mode_t needs = st.st_uid == ha->qemu_uid   ? S_IRUSR
-                   : st.st_gid == ha->qemu_gid ? S_IRGRP
-                                               : S_IROTH;
-    if (ha->qemu_uid == 0 || (st.st_mode & needs))
+    bool group = st.st_gid == ha->qemu_gid || ha_qemu_user_in(ha->qemu_uid, st.st_gid);
+    mode_t needs = st.st_uid == ha->qemu_uid ? S_IRUSR : group ? S_IRGRP : S_IROTH;
+    if ((st.st_mode & needs) || getxattr(file, "system.posix_acl_access", NULL, 0) > 0)
         return 0;
     drv_err(err, DRV_EDENIED, "QEMU's user may not read %s", file);
     return drv_err_hint(err, "chmod o+r '%s'", file);
@@ -68,8 +70,9 @@ int ha_disc_check(struct ha *ha, const struct ss_cdrom *drive, struct drv_err *e
 
 // --- its drover-store ---
 
+// fresh: one that runs already serves another disc.
 static int start(struct ha *ha, const char *dir, const struct ss_cdrom *drive, const char *url,
-                 struct drv_err *err)
+                 bool fresh, struct drv_err *err)
 {
     struct ha_proc_base base;
     struct drv_err why = DRV_ERR_INIT;
@@ -81,13 +84,13 @@ static int start(struct ha *ha, const char *dir, const struct ss_cdrom *drive, c
     base.spec.name = name;
     base.spec.image_url = url;
     base.spec.format = SS_RAW;
-    if (ss_proc_start(&base.spec, &why) == 0 || why.code == DRV_EEXIST)
+    if (ss_proc_start(&base.spec, &why) == 0 || (!fresh && why.code == DRV_EEXIST))
         return 0;
     *err = why;
     return drv_err_prefix(err, "CD-ROM %s", drive->id);
 }
 
-int ha_disc_open(struct ha *ha, const char *uuid, const struct ss_cdrom *drive,
+int ha_disc_open(struct ha *ha, const char *uuid, const struct ss_cdrom *drive, bool fresh,
                  struct ha_image_at *ret, struct drv_err *err)
 {
     char url[HA_URL_MAX], dir[256], name[SS_NAME_MAX];
@@ -97,20 +100,24 @@ int ha_disc_open(struct ha *ha, const char *uuid, const struct ss_cdrom *drive,
     if (locate(ha, drive, url, ret->file, err) < 0)
         return -1;
     if (ret->file[0])
-        return check_readable(ha, ret->file, err);
+        return 0;
     ha_vm_dir(ha, uuid, dir, sizeof dir);
     process_name(drive->id, name);
     ss_proc_nbd_path(dir, name, ret->nbd, sizeof ret->nbd);
-    return start(ha, dir, drive, url, err);
+    return start(ha, dir, drive, url, fresh, err);
 }
 
 static int quit(const char *dir, const char *name, struct drv_err *err)
 {
-    struct drv_err gone = DRV_ERR_INIT;
-    struct ss_proc *p = ss_proc_connect(dir, name, &gone);
+    struct drv_err why = DRV_ERR_INIT;
+    struct ss_proc *p = ss_proc_connect(dir, name, &why);
     int rc = p ? ss_proc_quit(p, true, err) : 0;
     ss_proc_close(p);
-    return rc;
+    if (p || why.code == DRV_EUNREACHABLE) // there is none
+        return rc;
+    if (err)
+        *err = why;
+    return -1;
 }
 
 int ha_disc_close(const char *dir, const char *drive, struct drv_err *err)
@@ -124,6 +131,8 @@ int ha_discs_close(const char *dir, struct drv_err *err)
 {
     int rc = 0;
     DIR *d = opendir(dir);
+    if (!d && errno != ENOENT)
+        return drv_err_os(err, errno, "%s", dir);
     for (const struct dirent *e = d ? readdir(d) : NULL; e; e = readdir(d)) {
         char name[SS_NAME_MAX];
         const char *dot = strrchr(e->d_name, '.');
@@ -185,8 +194,9 @@ int ha_disc_put_in(struct qmp *q, const char *drive, const struct ha_image_at *a
     if (ha_disc_take_out(q, drive, err) < 0 ||
         qmp_disc_node_add(q, drive, at->nbd[0] ? at->nbd : NULL, at->file, err) < 0)
         return -1;
-    if (with_tray_open(q, "blockdev-insert-medium", drive, drive, err) == 0)
-        return close_tray(q, drive, err);
+    if (with_tray_open(q, "blockdev-insert-medium", drive, drive, err) == 0 &&
+        close_tray(q, drive, err) == 0)
+        return 0;
     ha_disc_take_out(q, drive, NULL);
     return -1;
 }

@@ -13,8 +13,8 @@
 // readable for QEMU. drive: with a store; an empty one is always right.
 int ha_disc_check(struct ha *ha, const struct ss_cdrom *drive, struct drv_err *err);
 
-// Start what the disc needs; running already = 0.
-int ha_disc_open(struct ha *ha, const char *uuid, const struct ss_cdrom *drive,
+// Start what the disc needs; running already = 0, or with fresh DRV_EEXIST: it serves another disc.
+int ha_disc_open(struct ha *ha, const char *uuid, const struct ss_cdrom *drive, bool fresh,
                  struct ha_image_at *ret, struct drv_err *err);
 // End the drover-store of a drive, if it has one. QEMU no longer uses it.
 int ha_disc_close(const char *dir, const char *drive, struct drv_err *err);

@@ -73,76 +73,92 @@ static ssize_t send_first(int fd, const char *text, size_t len, const int fds[2]
 
 static int send_order(int fd, const char *text, const int fds[2], struct drv_err *err)
 {
-    const struct timeval limit = {.tv_sec = SEND_S};
     size_t len = strlen(text);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     ssize_t n = send_first(fd, text, len, fds);
     for (size_t at = n > 0 ? (size_t)n : 0; n > 0 && at<len; at += n> 0 ? (size_t)n : 0)
         n = send(fd, text + at, len - at, MSG_NOSIGNAL);
-    if (n <= 0 || shutdown(fd, SHUT_WR) < 0)
-        return drv_err_os(err, errno, "cannot give drover-launch its order");
-    return 0;
+    return n > 0 ? 0 : drv_err_os(err, errno, "cannot give drover-launch its order");
 }
 
-// Up to the end of file, which comes when the program runs or drover-launch has ended.
-static int read_answer(int fd, char *text, size_t size, struct drv_err *err)
+// What is said up to the end of a line, or up to the end of file, which comes when the program runs
+// or drover-launch has ended. *io_len: bytes of text already there.
+static int read_answer(int fd, char *text, size_t size, size_t *io_len, bool line, int64_t deadline,
+                       struct drv_err *err)
 {
-    int64_t deadline = drv_now_ms() + ANSWER_MS;
-    size_t len = 0;
-    while (len < size - 1) {
+    for (ssize_t n = 1; n != 0 && *io_len < size - 1;) {
         int64_t left = deadline - drv_now_ms();
         struct pollfd p = {.fd = fd, .events = POLLIN};
         int rc = left > 0 ? poll(&p, 1, (int)left) : 0;
         if (rc == 0)
             return drv_err(err, DRV_ETIMEDOUT, "no answer of drover-launch within %d s",
                            ANSWER_MS / 1000);
-        ssize_t n = rc < 0 ? -1 : read(fd, text + len, size - 1 - len);
+        n = rc < 0 ? -1 : read(fd, text + *io_len, size - 1 - *io_len);
         if (n < 0 && errno != EINTR)
             return drv_err_os(err, errno, "the answer of drover-launch");
-        if (n == 0)
+        *io_len += n > 0 ? (size_t)n : 0;
+        text[*io_len] = '\0';
+        if (line && strchr(text, '\n'))
             break;
-        len += n > 0 ? (size_t)n : 0;
     }
-    text[len] = '\0';
     return 0;
 }
 
-static int give(int fd, struct ha_order *o, int log, int pipe_fds[2], struct drv_err *err)
+static int give_order(int fd, struct ha_order *o, int log, int answer_fd, struct drv_err *err)
 {
     DRV_AUTO_FREE char *text = ha_order_text(o);
-    const int fds[2] = {log, pipe_fds[1]};
-    int rc = text ? send_order(fd, text, fds, err)
-                  : drv_err(err, DRV_EINVAL, "a command line that is not UTF-8");
-    close(pipe_fds[1]); // ours: the last one that is left is its
-    return rc;
+    DRV_AUTO_FREE char *line = text ? drv_xasprintf("%s\n", text) : NULL;
+    const int fds[2] = {log, answer_fd};
+    return line ? send_order(fd, line, fds, err)
+                : drv_err(err, DRV_EINVAL, "a command line that is not UTF-8");
 }
 
-// Give the order on fd and have its answer.
-static pid_t ask(int fd, struct ha_order *o, const char *log_path, struct drv_err *err)
+// Hear of the process, note it, and let it run the program.
+static pid_t hear(int fd, int answer_fd, struct ha_order *o, ha_launch_note *note, void *arg,
+                  struct drv_err *err)
 {
-    char answer[HA_ORDER_ANSWER_BYTES];
-    int pipe_fds[2];
+    char answer[HA_ORDER_ANSWER_BYTES] = "";
+    size_t len = 0;
+    int64_t deadline = drv_now_ms() + ANSWER_MS;
+    if (read_answer(answer_fd, answer, sizeof answer, &len, true, deadline, err) < 0)
+        return -1;
+    pid_t pid = ha_order_answered(answer, o, err);
+    if (pid < 0 || (note && note(pid, arg, err) < 0))
+        return -1;
+    if (send(fd, "\n", 1, MSG_NOSIGNAL) != 1)
+        return drv_err_os(err, errno, "drover-launch is gone");
+    if (read_answer(answer_fd, answer, sizeof answer, &len, false, deadline, err) < 0)
+        return -1;
+    return ha_order_answered(answer, o, err);
+}
+
+// Give the order on fd, which is closed, and have its answer. Without it drover-launch ends.
+static pid_t launch(int fd, struct ha_order *o, const char *log_path, ha_launch_note *note,
+                    void *arg, struct drv_err *err)
+{
+    const struct timeval limit = {.tv_sec = SEND_S};
+    DRV_AUTO_CLOSE int order = fd;
     DRV_AUTO_CLOSE int log =
         open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
+    int pipe_fds[2];
     if (log < 0)
         return drv_err_os(err, errno, "cannot open %s", log_path);
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return drv_err_os(err, errno, "pipe");
-    DRV_AUTO_CLOSE int from = pipe_fds[0];
-    if (give(fd, o, log, pipe_fds, err) < 0 || read_answer(from, answer, sizeof answer, err) < 0)
-        return -1;
-    return ha_order_answered(answer, o, err);
+    DRV_AUTO_CLOSE int answer_fd = pipe_fds[0];
+    setsockopt(order, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    int rc = give_order(order, o, log, pipe_fds[1], err);
+    close(pipe_fds[1]); // ours: the last one that is left is its
+    return rc < 0 ? -1 : hear(order, answer_fd, o, note, arg, err);
 }
 
 // --- kinds ---
 
 pid_t ha_launch_vm(const struct ha_launcher *l, struct ha_order *o, const char *log_path,
-                   struct drv_err *err)
+                   ha_launch_note *note, void *arg, struct drv_err *err)
 {
     bool unit = l->vm_socket[0] && drv_may(l->vm_socket, F_OK);
-    DRV_AUTO_CLOSE int fd =
-        unit ? connect_unit(l->vm_socket, err) : start_program(l, log_path, err);
-    return fd < 0 ? -1 : ask(fd, o, log_path, err);
+    int fd = unit ? connect_unit(l->vm_socket, err) : start_program(l, log_path, err);
+    return fd < 0 ? -1 : launch(fd, o, log_path, note, arg, err);
 }
 
 pid_t ha_launch_store(const struct drv_spawn *s, void *launcher, struct drv_err *err)
@@ -151,6 +167,6 @@ pid_t ha_launch_store(const struct drv_spawn *s, void *launcher, struct drv_err 
     struct ha_order o = {.argv = (const char **)s->argv, .env = (const char **)s->env};
     if (!l->store_socket[0] || !drv_may(l->store_socket, F_OK))
         return drv_proc_spawn(s, err);
-    DRV_AUTO_CLOSE int fd = connect_unit(l->store_socket, err);
-    return fd < 0 ? -1 : ask(fd, &o, s->log_path, err);
+    int fd = connect_unit(l->store_socket, err);
+    return fd < 0 ? -1 : launch(fd, &o, s->log_path, NULL, NULL, err);
 }

@@ -15,11 +15,15 @@ struct ha_launcher {
     char config[512];                       // drover.conf that it is to read, "" = its default
 };
 
+// Called when the process is there but does not run the program yet: note it, so that it is found
+// should the agent end now. -1: the program is not run.
+typedef int ha_launch_note(pid_t pid, void *arg, struct drv_err *err);
+
 // Start o->argv as QEMU's user, with its taps, whose names are put into o. Output goes to log_path.
-// Returns the pid of a program that runs. -1: it does not: DRV_ENOTFOUND (no such bridge, no such
-// program), DRV_EDENIED, DRV_EUNREACHABLE, DRV_ETIMEDOUT.
+// note: NULL = nobody needs to know. Returns the pid of a program that runs. -1: it does not:
+// DRV_ENOTFOUND (no such bridge, no such program), DRV_EDENIED, DRV_EUNREACHABLE, DRV_ETIMEDOUT.
 pid_t ha_launch_vm(const struct ha_launcher *l, struct ha_order *o, const char *log_path,
-                   struct drv_err *err);
+                   ha_launch_note *note, void *arg, struct drv_err *err);
 
 // Start a drover-store, with our own rights. launcher: a struct ha_launcher; in the shape of struct
 // ss_proc_spec.

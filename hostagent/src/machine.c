@@ -58,9 +58,19 @@ static int find_user(struct ha *ha, struct drv_err *err)
 {
     if (ha_qemu_user(ha->conf, &ha->qemu_uid, &ha->qemu_gid, err) < 0)
         return -1;
-    if (getegid() != 0)
-        ha->qemu_gid = getegid();
-    return 0;
+    if (getegid() == 0)
+        return 0;
+    bool in = ha->qemu_gid == getegid() || ha->qemu_uid == geteuid() ||
+              ha_qemu_user_in(ha->qemu_uid, getegid());
+    ha->qemu_gid = getegid();
+    if (in)
+        return 0;
+    drv_err(err, DRV_EINVAL, "qemu_user: user %d is not in group %d, which droverd runs with",
+            (int)ha->qemu_uid, (int)ha->qemu_gid);
+    return drv_err_hint(
+        err,
+        "QEMU has its files by that group: usermod -aG %d USER; or qemu_user = " DROVER_QEMU_USER,
+        (int)ha->qemu_gid);
 }
 
 // --- our own helpers ---

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The order that drover-launch (../launch) takes: which program to become, and the taps that it
-// gets. It names no user, as who gives it must not choose one. JSON, the whole of what is sent:
+// gets. It names no user, as who gives it must not choose one. JSON, one line:
 //
 //   {"argv": ["/usr/bin/qemu-system-x86_64", …], "env": ["KEY=value", …],
 //    "taps": [{"bridge": "br0", "fd": 10}, …]}
 //
 // With its first byte come two descriptors (SCM_RIGHTS): the log, which becomes stdout and stderr,
 // and the pipe for the answer. The answer is a line {"pid": …, "taps": ["dvt0", …]}, or one
-// {"error": {…}}; the end of file after the first without the second says that the program runs.
+// {"error": {…}}. After the first, drover-launch waits for an empty line, so that who gave the
+// order has noted the process before there is one; without it nothing is run. The end of file
+// without an error says that the program runs.
 #ifndef HOSTAGENT_ORDER_H
 #define HOSTAGENT_ORDER_H
 
@@ -39,7 +41,7 @@ struct ha_order {
     json_t *json; // what a parsed order points into; NULL = not a parsed one
 };
 
-// The order as text, malloc'd.
+// The order as text, without the end of its line, malloc'd.
 char *ha_order_text(const struct ha_order *o);
 // -1 DRV_EINVAL: too long, no argv, unknown keys, a bridge's name that cannot be one, a descriptor
 // out of range or twice. ha_order_done() in any case.

@@ -108,7 +108,7 @@ static int ask_qemu(const struct probe_run *run, const char *accel, struct ha_pr
     ha_argv_add(&a, "-qmp");
     ha_argv_add(&a, "unix:%s,server=on,wait=off", sock);
     struct ha_order order = {.argv = (const char **)a.v};
-    pid_t pid = ha_launch_vm(run->launcher, &order, log, err);
+    pid_t pid = ha_launch_vm(run->launcher, &order, log, NULL, NULL, err);
     ha_argv_done(&a);
     if (pid < 0)
         return -1;

@@ -106,7 +106,9 @@ bool probe_guest_runs(const struct probe_run *run, const char *accel, char *note
     struct ha_argv a = {.v = NULL};
     add_args(&a, run, accel, image);
     struct ha_order order = {.argv = (const char **)a.v};
-    pid_t pid = write_image(image, &err) < 0 ? -1 : ha_launch_vm(run->launcher, &order, log, &err);
+    pid_t pid = write_image(image, &err) < 0
+                    ? -1
+                    : ha_launch_vm(run->launcher, &order, log, NULL, NULL, &err);
     ha_argv_done(&a);
     bool ended = false, spoke = false;
     drv_copy(note, size, pid < 0 ? err.msg : "QEMU ended without a word");

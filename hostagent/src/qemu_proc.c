@@ -39,28 +39,11 @@ static int make_dirs(const struct ha_qemu_spec *spec, const char *sock_dir, stru
     return drv_dir_share(sock_dir, spec->gid, 0770, err);
 }
 
-// QEMU's own directory is emptied by names read from it: its owner may have put anything there.
-static void empty_dir(const char *path)
-{
-    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    for (const struct dirent *e; (e = readdir(d));)
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
-            unlinkat(dirfd(d), e->d_name, 0);
-    closedir(d);
-}
-
 static void remove_files(const char *dir)
 {
     char path[PATH_MAX];
     in_dir(dir, "qemu", path);
-    empty_dir(path);
-    rmdir(path);
+    drv_tree_remove(path);
     ha_state_remove(dir);
     rmdir(dir); // stays when there are logs, or others have files in it
 }
@@ -91,12 +74,33 @@ void ha_qemu_last_words(const char *dir, char *out, size_t size)
     drv_copy(out, size, words[0] == '-' && json_end ? json_end + 3 : words);
 }
 
+// QEMU holds a lock on its pid file as long as it lives: ask the kernel who does. *ret -1: there is
+// no such file, 0: nobody.
+static int pidfile_holder(const char *dir, pid_t *ret, struct drv_err *err)
+{
+    char path[HA_SOCK_MAX];
+    if (ha_qemu_sock(dir, HA_PIDFILE, path, err) < 0)
+        return -1;
+    DRV_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    *ret = -1;
+    if (fd < 0)
+        return errno == ENOENT ? 0 : drv_err_os(err, errno, "cannot open %s", path);
+    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+    if (fcntl(fd, F_GETLK, &lock) < 0)
+        return drv_err_os(err, errno, "cannot ask for the lock on %s", path);
+    *ret = lock.l_type == F_UNLCK ? 0 : lock.l_pid;
+    return 0;
+}
+
 int ha_qemu_sweep(const char *dir, struct drv_err *err)
 {
+    struct drv_err ignored = DRV_ERR_INIT;
     struct ha_qemu *h = ha_state_read(dir, NULL);
     bool alive = h && ha_qemu_alive(h);
     pid_t pid = h ? h->pid : 0;
     ha_qemu_free(h);
+    if (!h && pidfile_holder(dir, &pid, &ignored) == 0) // its state is lost, it need not be
+        alive = pid > 0;
     if (alive)
         return drv_err(err, DRV_EBUSY, "%s: QEMU still runs as process %d", dir, (int)pid);
     remove_files(dir);
@@ -126,6 +130,22 @@ static void order_taps(const struct ha_qemu *h, struct ha_qemu_rt *rt, struct ha
     }
 }
 
+struct noting {
+    struct ha_qemu *h;
+    const struct ha_order *order;
+};
+
+// An agent that ends from here on finds the process.
+static int note(pid_t pid, void *arg, struct drv_err *err)
+{
+    struct noting *n = arg;
+    n->h->pid = pid;
+    n->h->start_time = drv_proc_start_time(pid);
+    for (unsigned i = 0; i < n->order->n_taps; i++)
+        DRV_COPY(n->h->taps[i], n->order->taps[i].name);
+    return ha_state_write(n->h, err);
+}
+
 // Command line and process.
 static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char *sock_dir,
                  struct drv_err *err)
@@ -141,16 +161,11 @@ static int spawn(struct ha_qemu *h, const struct ha_qemu_spec *spec, const char 
     if (rc == 0) {
         note_command(h->dir, &argv);
         o.argv = (const char **)argv.v;
-        h->pid = ha_launch_vm(spec->launcher, &o, log_path, err);
-        rc = h->pid < 0 ? -1 : 0;
+        struct noting n = {h, &o};
+        rc = ha_launch_vm(spec->launcher, &o, log_path, note, &n, err) < 0 ? -1 : 0;
     }
     ha_argv_done(&argv);
-    if (rc < 0)
-        return -1;
-    for (unsigned i = 0; i < o.n_taps; i++)
-        DRV_COPY(h->taps[i], o.taps[i].name);
-    h->start_time = drv_proc_start_time(h->pid);
-    return 0;
+    return rc;
 }
 
 static int connect_qmp(struct ha_qemu *h, const struct qmp_handlers *handlers, int timeout_ms,
@@ -168,7 +183,12 @@ static int connect_qmp(struct ha_qemu *h, const struct qmp_handlers *handlers, i
     }
     int64_t left = deadline - drv_now_ms();
     h->qmp = qmp_connect(path, left > 1 ? (int)left : 1, handlers, err);
-    return h->qmp ? 0 : -1;
+    if (!h->qmp || qmp_pid(h->qmp) == h->pid)
+        return h->qmp ? 0 : -1;
+    // The folder is QEMU's user's, and so every QEMU's of this host.
+    drv_err(err, DRV_EPEER, "process %d, not QEMU, listens on %s", (int)qmp_pid(h->qmp), path);
+    qmp_close(DRV_TAKE(h->qmp));
+    return -1;
 }
 
 // What QEMU itself said is the cause; that its monitor is gone is not worth a word then.
@@ -199,6 +219,11 @@ struct ha_qemu *ha_qemu_start(const struct ha_qemu_spec *spec, struct drv_err *e
             err->code = DRV_EEXIST;
         return NULL;
     }
+    if (drv_may(sock_dir, F_OK)) { // QEMU would stumble over it
+        drv_err(err, DRV_ESTATE, "%s cannot be removed", sock_dir);
+        drv_err_hint(err, "rm -r %s", sock_dir);
+        return NULL;
+    }
     if (make_dirs(spec, sock_dir, err) < 0)
         return NULL;
 
@@ -207,9 +232,7 @@ struct ha_qemu *ha_qemu_start(const struct ha_qemu_spec *spec, struct drv_err *e
     h->def = *spec->def;
     h->epoch = spec->epoch;
     drv_uuid_new(h->instance);
-    // The state is on disk before QEMU is waited for: an agent that dies meanwhile finds the
-    // process.
-    if (spawn(h, spec, sock_dir, err) == 0 && ha_state_write(h, err) == 0 &&
+    if (spawn(h, spec, sock_dir, err) == 0 &&
         connect_qmp(h, spec->handlers, spec->timeout_ms ? spec->timeout_ms : START_TIMEOUT_MS,
                     err) == 0)
         return h;
@@ -224,23 +247,16 @@ struct ha_qemu *ha_qemu_start(const struct ha_qemu_spec *spec, struct drv_err *e
 
 // --- found again ---
 
-// QEMU holds a lock on its pid file as long as it lives: ask the kernel who does. A process that
-// was found in the middle of its start may have none yet.
+// A process that was found in the middle of its start may have no lock yet.
 static int check_pidfile(const struct ha_qemu *h, struct drv_err *err)
 {
-    char path[HA_SOCK_MAX];
-    if (ha_qemu_sock(h->dir, HA_PIDFILE, path, err) < 0)
+    pid_t holder = 0;
+    if (pidfile_holder(h->dir, &holder, err) < 0)
         return -1;
-    DRV_AUTO_CLOSE int fd = open(path, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return errno == ENOENT ? 0 : drv_err_os(err, errno, "cannot open %s", path);
-    struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
-    if (fcntl(fd, F_GETLK, &lock) < 0)
-        return drv_err_os(err, errno, "cannot ask for the lock on %s", path);
-    if (lock.l_type == F_UNLCK || lock.l_pid != h->pid)
-        return drv_err(err, DRV_EUNREACHABLE, "%s: process %d does not hold its pid file", h->dir,
-                       (int)h->pid);
-    return 0;
+    if (holder < 0 || holder == h->pid)
+        return 0;
+    return drv_err(err, DRV_EUNREACHABLE, "%s: process %d does not hold its pid file", h->dir,
+                   (int)h->pid);
 }
 
 struct ha_qemu *ha_qemu_attach(const char *dir, const struct qmp_handlers *handlers,

@@ -8,6 +8,8 @@
 #include <pwd.h>
 #include <stdlib.h>
 
+#include "drover/util.h"
+
 static bool number(const char *text, unsigned *ret)
 {
     char *end;
@@ -39,4 +41,18 @@ int ha_qemu_user(const struct drv_conf *conf, uid_t *ret_uid, gid_t *ret_gid, st
     if (*ret_gid == 0)
         return drv_err(err, DRV_EINVAL, "qemu_group: QEMU must not be of root's group");
     return 0;
+}
+
+bool ha_qemu_user_in(uid_t uid, gid_t gid)
+{
+    char text[4096];
+    gid_t groups[256];
+    int n = DRV_ARRAY_LEN(groups);
+    struct passwd pw, *found = NULL;
+    if (getpwuid_r(uid, &pw, text, sizeof text, &found) != 0 || !found ||
+        getgrouplist(pw.pw_name, pw.pw_gid, groups, &n) < 0)
+        return false;
+    while (n > 0 && groups[n - 1] != gid)
+        n--;
+    return n > 0;
 }

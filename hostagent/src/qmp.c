@@ -433,6 +433,13 @@ struct qmp *qmp_connect(const char *path, int timeout_ms, const struct qmp_handl
     return q;
 }
 
+pid_t qmp_pid(const struct qmp *q)
+{
+    struct ucred peer;
+    socklen_t len = sizeof peer;
+    return getsockopt(q->stream.fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) < 0 ? -1 : peer.pid;
+}
+
 bool qmp_alive(struct qmp *q)
 {
     pthread_mutex_lock(&q->lock);

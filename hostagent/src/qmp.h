@@ -13,6 +13,7 @@
 #include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct qmp;
 
@@ -46,6 +47,8 @@ struct qmp *qmp_connect(const char *path, int timeout_ms, const struct qmp_handl
 void qmp_close(struct qmp *q);
 
 bool qmp_alive(struct qmp *q); // any thread
+pid_t qmp_pid(
+    const struct qmp *q); // who listened on the socket, as the kernel has it; -1 = unknown
 
 // Run a command and wait for its reply: the value of "return" (new reference), or NULL.
 // args: an object, stolen (also on failure); NULL = none.

@@ -55,9 +55,9 @@ int ha_bridges(char names[][IFNAMSIZ], unsigned max, struct drv_err *err)
     return (int)n;
 }
 
-// A bridge takes over the lowest MAC of its ports: a tap must never have that one, or the host's
-// own address would change with each VM. So its first byte is fe, as libvirt does it; the guest's
-// MAC is another matter.
+// A bridge without an address of its own takes over the lowest MAC of its ports: a tap must not
+// have that one, or the host's address would change with each VM. So its first byte is fe, as
+// libvirt does it; the guest's MAC is another matter.
 static int raise_mac(int fd, struct drv_err *err)
 {
     struct ifreq ifr;
@@ -85,7 +85,7 @@ static int join_bridge(int ctl, const char *tap, const char *bridge, struct drv_
     return 0;
 }
 
-int ha_tap_open(const char *bridge, char ret_name[IFNAMSIZ], struct drv_err *err)
+int ha_tap_open(const char *bridge, uid_t owner, char ret_name[IFNAMSIZ], struct drv_err *err)
 {
     DRV_AUTO_CLOSE int ctl = control_socket();
     if (ctl < 0)
@@ -95,11 +95,17 @@ int ha_tap_open(const char *bridge, char ret_name[IFNAMSIZ], struct drv_err *err
         return drv_err_hint(err, "create the bridge, or name another one for this VM's network");
     }
     int fd = open("/dev/net/tun", O_RDWR | O_CLOEXEC);
-    if (fd < 0)
-        return drv_err_os(err, errno, "cannot open /dev/net/tun");
+    if (fd < 0) {
+        drv_err_os(err, errno, "cannot open /dev/net/tun");
+        return drv_err_hint(err, "modprobe tun; chmod 0666 /dev/net/tun, as udev's rules do it");
+    }
     struct ifreq ifr = {.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR};
     DRV_COPY(ifr.ifr_name, "dvt%d"); // the kernel puts in the first free number
     int rc = ioctl(fd, TUNSETIFF, &ifr) < 0 ? drv_err_os(err, errno, "cannot create a tap") : 0;
+    // Whoever holds the descriptor can make the tap outlive it (TUNSETPERSIST): only he is let at
+    // it.
+    if (rc == 0 && ioctl(fd, TUNSETOWNER, (unsigned long)owner) < 0)
+        rc = drv_err_os(err, errno, "cannot give a tap its owner");
     if (rc < 0 || raise_mac(fd, err) < 0 || join_bridge(ctl, ifr.ifr_name, bridge, err) < 0) {
         close(fd); // and the tap is gone
         return -1;

@@ -15,29 +15,10 @@
 #include "qmp_migrate.h"
 #include "vm_panic.h"
 
-// QEMU's user may put anything into the folders that are its own, at any time: no link is followed.
-static void remove_tree(int parent, const char *name, int depth)
-{
-    int fd = openat(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    DIR *d = fd < 0 ? NULL : fdopendir(fd);
-    if (!d) {
-        if (fd >= 0)
-            close(fd);
-        return;
-    }
-    for (const struct dirent *e = readdir(d); e; e = readdir(d)) {
-        if (!strcmp(e->d_name, ".") || !strcmp(e->d_name, ".."))
-            continue;
-        if (unlinkat(dirfd(d), e->d_name, 0) < 0 && depth > 0)
-            remove_tree(dirfd(d), e->d_name, depth - 1);
-    }
-    closedir(d);
-    unlinkat(parent, name, AT_REMOVEDIR);
-}
-
 void ha_vm_dir_remove(const char *dir)
 {
-    remove_tree(AT_FDCWD, dir, 2); // qemu/ and the keys' folders
+    if (drv_tree_remove(dir) < 0)
+        drv_log(LOG_WARNING, "vm.dir.left", F_STR("path", dir));
 }
 
 // A migration without a move that steers it (the agent ended meanwhile) would hold the guest for

@@ -360,9 +360,14 @@ static int put_in(struct changing *c, const struct ss_cdrom *drive, struct drv_e
     struct ha_image_at at;
     if (!c->running)
         return 0;
-    if (ha_disc_open(c->vm->ha, c->next.uuid, drive, &at, err) < 0)
+    if (ha_disc_open(c->vm->ha, c->next.uuid, drive, true, &at, err) < 0)
         return -1;
-    return ha_disc_put_in(c->vm->run.qemu->qmp, drive->id, &at, err);
+    if (ha_disc_put_in(c->vm->run.qemu->qmp, drive->id, &at, err) == 0)
+        return 0;
+    struct drv_err later = DRV_ERR_INIT;
+    if (ha_disc_close(c->vm->run.qemu->dir, drive->id, &later) < 0)
+        drv_log_err(LOG_WARNING, "vm.insert.undo", &later);
+    return -1;
 }
 
 // The definition says what is to be before QEMU gets it, and what was until QEMU has let go of it:

@@ -67,7 +67,7 @@ static int find_paths(struct ha *ha, const struct ss_vmdef *def, struct paths *p
         put_path(at, &ret->disks[i]);
     }
     for (unsigned i = 0; i < def->n_cdroms; i++) {
-        if (ha_disc_open(ha, def->uuid, &def->cdroms[i], &p->discs[i], err) < 0)
+        if (ha_disc_open(ha, def->uuid, &def->cdroms[i], false, &p->discs[i], err) < 0)
             return -1;
         put_path(&p->discs[i], &ret->cdroms[i]);
     }

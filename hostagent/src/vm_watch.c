@@ -183,7 +183,7 @@ static void look_after_discs(struct ha_vm *vm)
     for (unsigned i = 0; i < def->n_cdroms; i++) {
         struct ha_image_at ignored;
         struct drv_err err = DRV_ERR_INIT;
-        if (ha_disc_open(vm->ha, def->uuid, &def->cdroms[i], &ignored, &err) < 0)
+        if (ha_disc_open(vm->ha, def->uuid, &def->cdroms[i], false, &ignored, &err) < 0)
             drv_log_err(LOG_WARNING, "vm.disc.lost", &err);
     }
 }

@@ -24,7 +24,7 @@ PREFIX=$STAGE$(sed -n 's/^CMAKE_INSTALL_PREFIX:PATH=//p' "$BUILD/CMakeCache.txt"
 one() { find "$PREFIX" -name "$1" -type f; }
 for name in drover drover-wizard drover-wizard.1 droverd drover-smb drover-store drover-launch drover.1 drover-vm-set.1 drover.conf.5 \
     drover-troubleshooting.7 droverd.8 drover-store.8 \
-    drover-agent.service drover-vm.socket drover-vm@.service drover-store.socket drover-store@.service \
+    drover-agent.service drover-vm.socket drover-vm@.service drover-vms.target drover-store.socket drover-store@.service \
     drover-metrics.service drover-metrics.timer drover-check-health.1 drover-metrics.1 \
     drover-global.conf drover-share.conf; do
     [[ -n $(one "$name") ]] || say "$name is not installed"

@@ -22,6 +22,11 @@ int drv_file_replace(const char *path, const char *text, size_t len, mode_t mode
 // of its own user has.
 bool drv_may(const char *path, int mode);
 
+// Remove a folder with all that is in it, by names read from it and without following a link: its
+// owner may be somebody who means ill. Something deeper than 64 folders stays. -1 with errno when
+// it is still there; absent = 0.
+int drv_tree_remove(const char *path);
+
 // Let a group have an open file or folder, by this mode whatever the umask is. The group need not
 // be ours when the file has it already: the service runs with QEMU's group, so that what it makes
 // is of that group, and needs no right to give files away. -1 with errno.

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-3.0-or-later
 # chroot.sh BUILD_DIR: the Debian packages are clean to lintian, and in a clean Debian 12 with its own systemd
 # they install, run and move VMs; no restart, kill, hang, upgrade, removal or purge of the agent touches QEMU or
-# drover-store, and an agent that is installed again has them all.
+# drover-store, and an agent that is installed again has them all. A shutdown of the host asks the guests, and its
+# boot starts the VM that shall.
 set -u -o pipefail
 
 HERE=$(cd "$(dirname "$(readlink -f "$0")")" && pwd)
@@ -14,7 +15,7 @@ export DROVER_BUILD=${1:?usage: chroot.sh BUILD_DIR}
 
 # What `systemd-analyze security` may say at most, tenths. What it counts and is not set, and why, stands in the unit.
 EXPOSURE_MAX=20
-VM_EXPOSURE_MAX=24
+VM_EXPOSURE_MAX=20
 STORE_EXPOSURE_MAX=17
 UNIT=drover-agent.service
 VM=packaged-$$ IP=10.83.0.151 # its disk on the share
@@ -131,7 +132,7 @@ need "lintian finds nothing" clean_to_lintian
 need "apt's lists" machine_offline apt-get -q update
 need "installed" machine_offline sh -c 'apt-get -q -y --no-install-recommends install /packages/*.deb'
 need "systemd-analyze verify finds nothing" machine_offline systemd-analyze verify --man=no \
-    "$UNIT" drover-agent.socket drover-vm.socket drover-store.socket drover-vm@1.service drover-store@1.service drover.slice
+    "$UNIT" drover-agent.socket drover-vm.socket drover-store.socket drover-vm@1.service drover-store@1.service drover-vms.target drover.slice
 below "exposure of the agent, tenths" "$(exposure "$UNIT")" $((EXPOSURE_MAX + 1))
 below "exposure of a VM, tenths" "$(exposure drover-vm@.service)" $((VM_EXPOSURE_MAX + 1))
 below "exposure of a drover-store, tenths" "$(exposure drover-store@.service)" $((STORE_EXPOSURE_MAX + 1))
@@ -175,6 +176,19 @@ need "numbers are written by their unit" machine sh -c \
     'mkdir -p /var/lib/prometheus/node-exporter && systemctl start drover-metrics.service'
 is "of a host that is up, with both VMs" \
     "$(machine sh -c 'grep -c -e "^drover_up 1" -e "^drover_vm_state.*running" /var/lib/prometheus/node-exporter/drover.prom')" 3
+
+# The other one has no system that would answer: it runs until the host ends it.
+need "one VM starts with its host" machine drover vm set "$VM" autostart=on
+need "the other is left alone" machine drover vm set "$LOCAL_VM" on_host_shutdown=leave
+need "the host shuts down" machine_shutdown
+need "the host boots" machine_boot
+need "the VM has started" lab exec admin -- guest-client wait "$IP" 90
+like "its guest was asked" "$(machine drover vm log "$VM")" "*shutdown, as its host shuts down*QEMU has ended*"
+is "the other has not" "$(machine drover --json vm list | jq -r --arg vm "$LOCAL_VM" 'select(.name == $vm).state')" stopped
+is "nor was it asked" "$(machine drover vm log "$LOCAL_VM" | grep -c 'as its host')" 0
+need "it is started" machine drover vm start "$LOCAL_VM"
+need "both run" wait_until 60 running
+PROCESSES=$(vm_processes)
 
 like "removing names the VMs that go on" "$(machine apt-get -q -y remove drover-agent 2>&1)" "*$VM goes on*"
 is "removed: the same processes" "$(vm_processes)" "$PROCESSES"

@@ -43,6 +43,8 @@ control_groups() {
 
 # machine_boot: until its systemd has started everything. It has hv1's network; nothing else of the lab is seen.
 machine_boot() {
+    # With the mode that udev's rules give it, wherever this runs.
+    [[ -e $CACHE/tun ]] || { mknod "$CACHE/tun" c 10 200 && chmod 0666 "$CACHE/tun"; } || return
     # shellcheck disable=SC2016 # for the inner shell
     setsid bash -c '
         for folder in $1; do
@@ -50,9 +52,9 @@ machine_boot() {
         done
         export SYSTEMD_NSPAWN_UNIFIED_HIERARCHY=1
         exec systemd-nspawn --quiet --boot --directory="$3" --machine="$2" --register=no --keep-unit \
-            --network-namespace-path="/run/netns/$4" --capability=CAP_NET_ADMIN --bind=/dev/net/tun \
+            --network-namespace-path="/run/netns/$4" --capability=CAP_NET_ADMIN --bind="$5:/dev/net/tun" \
             --system-call-filter=@known --console=read-only' machine \
-        "$(control_groups | paste -sd' ')" "$MACHINE" "$ROOT" "${NS_PREFIX}hv1" </dev/null >"$WORK/boot.log" 2>&1 &
+        "$(control_groups | paste -sd' ')" "$MACHINE" "$ROOT" "${NS_PREFIX}hv1" "$CACHE/tun" </dev/null >"$WORK/boot.log" 2>&1 &
     NSPAWN=$!
     wait_until 30 machine_leader && wait_until 90 machine_settled && return
     cat "$WORK/boot.log"
@@ -66,6 +68,15 @@ machine_settled() { [[ $(machine systemctl is-system-running) =~ ^(running|degra
 machine() {
     [[ -n $LEADER ]] || return
     DEBIAN_FRONTEND=noninteractive timeout 120 nsenter -t "$LEADER" --mount --uts --ipc --net --pid -- "$@" </dev/null
+}
+
+# machine_shutdown: its systemd shuts down in order.
+machine_shutdown() {
+    kill -TERM "$NSPAWN" && wait_until 120 machine_gone
+    local status=$?
+    wait "$NSPAWN"
+    NSPAWN='' LEADER=''
+    return $status
 }
 
 machine_off() {

@@ -51,7 +51,7 @@ static int teardown(void **state)
 static pid_t launch(const char *const *argv, struct drv_err *err)
 {
     struct ha_order o = {.argv = (const char **)argv};
-    return ha_launch_vm(&launcher, &o, log_path, err);
+    return ha_launch_vm(&launcher, &o, log_path, NULL, NULL, err);
 }
 
 static void end(pid_t pid)
@@ -91,6 +91,38 @@ static void program_runs_as_qemus_user_without_privileges(void **state)
     assert_non_null(strstr(status, "\nNoNewPrivs:\t1\n"));
     assert_non_null(strstr(status, "\nCapEff:\t0000000000000000\n"));
     assert_non_null(strstr(status, "\nCapPrm:\t0000000000000000\n"));
+}
+
+static int write_down(pid_t pid, void *arg, struct drv_err *err)
+{
+    pid_t *seen = arg;
+    DRV_AUTO_FREE char *name = proc_text(pid, "comm");
+    assert_string_equal(name, "drover-launch\n");
+    if (*seen == 0)
+        return drv_err(err, DRV_EIO, "no room to write");
+    *seen = pid;
+    return 0;
+}
+
+static void nothing_runs_before_it_is_noted(void **state)
+{
+    (void)state;
+    struct drv_err err = DRV_ERR_INIT;
+    DRV_AUTO_FREE char *mark = drv_xasprintf("%s/ran", dir);
+    const char *argv[] = {"touch", mark, NULL};
+    struct ha_order o = {.argv = argv};
+    pid_t pid = 0;
+    assert_int_equal(chmod(dir, 0777), 0);
+    assert_int_equal(ha_launch_vm(&launcher, &o, log_path, write_down, &pid, &err), -1);
+    assert_string_equal(err.msg, "no room to write");
+    drv_sleep_ms(200);
+    assert_int_equal(access(mark, F_OK), -1);
+    pid = 1;
+    pid_t ran = ha_launch_vm(&launcher, &o, log_path, write_down, &pid, NULL);
+    assert_true(ran > 1 && ran == pid);
+    for (int i = 0; i < 100 && access(mark, F_OK) < 0; i++)
+        drv_sleep_ms(20);
+    assert_int_equal(access(mark, F_OK), 0);
 }
 
 static void only_the_log_is_handed_on(void **state)
@@ -137,7 +169,7 @@ static void absent_program_and_bridge_are_told(void **state)
     struct ha_order o = {.argv = argv, .n_taps = 1};
     DRV_COPY(o.taps[0].bridge, "no-such-bridge");
     o.taps[0].fd = 10;
-    assert_int_equal(ha_launch_vm(&launcher, &o, log_path, &err), -1);
+    assert_int_equal(ha_launch_vm(&launcher, &o, log_path, NULL, NULL, &err), -1);
     assert_int_equal(err.code, DRV_ENOTFOUND);
     assert_non_null(strstr(err.hint, "create the bridge"));
 }
@@ -180,6 +212,7 @@ int main(void)
         cmocka_unit_test(absent_program_and_bridge_are_told),
         cmocka_unit_test(order_that_is_too_large_is_told),
         cmocka_unit_test(socket_that_nobody_serves_is_told),
+        cmocka_unit_test(nothing_runs_before_it_is_noted),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
