@@ -33,8 +33,9 @@ int cli_store_add(struct cli *c, const struct cli_args *a)
         return c->status;
     if (c->json)
         cli_put_json(reply);
-    cli_say(c, "Store %s added. `drover store check %s` tells whether VMs can live there.",
-            a->pos[0], a->pos[0]);
+    bool added = json_is_true(json_object_get(reply, "added"));
+    cli_say(c, "Store %s %s. `drover store check %s` tells whether VMs can live there.", a->pos[0],
+            added ? "added" : "is there already", a->pos[0]);
     return DRV_EXIT_OK;
 }
 

@@ -43,7 +43,9 @@ static json_t *store_list(struct ha_ctx *ctx, const json_t *args, struct drv_err
 }
 
 // Two names of one place: a move from one to the other would find the VM's own disks in its way.
-static int check_new_place(struct ha *ha, const struct ss_url *u, struct drv_err *err)
+// *ret_there: it has this name already.
+static int check_new_place(struct ha *ha, const char *name, const struct ss_url *u, bool *ret_there,
+                           struct drv_err *err)
 {
     struct db_stores all = {0};
     if (db_store_list(ha->db, &all, err) < 0)
@@ -54,6 +56,9 @@ static int check_new_place(struct ha *ha, const struct ss_url *u, struct drv_err
         struct ss_url other;
         if (ss_url_parse(all.list[i].url, &other, &ignored) < 0 || !ss_url_same(u, &other))
             continue;
+        *ret_there = !strcmp(all.list[i].name, name);
+        if (*ret_there)
+            break;
         drv_err(err, DRV_EEXIST, "store %s is that place already", all.list[i].name);
         rc = drv_err_hint(err, "use it, or `drover store remove %s` first", all.list[i].name);
     }
@@ -61,15 +66,20 @@ static int check_new_place(struct ha *ha, const struct ss_url *u, struct drv_err
     return rc;
 }
 
-static int add(struct ha *ha, const char *name, const char *url, struct drv_err *err)
+static int add(struct ha *ha, const char *name, const char *url, bool *ret_there,
+               struct drv_err *err)
 {
+    *ret_there = false;
     struct ss_url u;
     if (ha_name_check("store", name, err) < 0)
         return -1;
     if (strlen(url) >= HA_URL_MAX - SS_PATH_MAX)
         return drv_err(err, DRV_EINVAL, "the URL is too long");
-    if (ss_url_parse(url, &u, err) < 0 || check_new_place(ha, &u, err) < 0 ||
-        db_store_add(ha->db, name, url, err) < 0)
+    if (ss_url_parse(url, &u, err) < 0 || check_new_place(ha, name, &u, ret_there, err) < 0)
+        return -1;
+    if (*ret_there)
+        return 0;
+    if (db_store_add(ha->db, name, url, err) < 0)
         return -1;
     if (u.kind == SS_SMB) // a server may be away just now
         return 0;
@@ -86,11 +96,12 @@ static int add(struct ha *ha, const char *name, const char *url, struct drv_err 
 static json_t *store_add(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)
 {
     const char *name, *url;
+    bool there;
     if (ha_args(args, err, "{s:s, s:s}", "name", &name, "url", &url) < 0)
         return NULL;
-    int rc = add(ctx->ha, name, url, err);
+    int rc = add(ctx->ha, name, url, &there, err);
     ha_audit_end(ctx, name, rc < 0 ? err : NULL);
-    return rc < 0 ? NULL : json_pack("{s:s, s:s}", "name", name, "url", url);
+    return rc < 0 ? NULL : json_pack("{s:s, s:s, s:b}", "name", name, "url", url, "added", !there);
 }
 
 static json_t *store_set(struct ha_ctx *ctx, const json_t *args, struct drv_err *err)

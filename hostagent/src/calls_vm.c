@@ -222,7 +222,10 @@ static json_t *vm_stop(struct ha_ctx *ctx, const json_t *args, struct drv_err *e
     struct ha_vm *vm = ha_vm_lock(ctx->ha, key, "stopping", err);
     if (vm)
         note_asked(ctx, vm, force ? "the plug is pulled" : "shutdown");
-    int rc = vm ? ha_vm_stop(vm, force, (int)timeout_s, err) : -1;
+    bool off = vm && !vm->run.qemu && !strcmp(vm->state, "stopped"); // as was asked for
+    if (off)
+        ha_autostart_forget(ctx->ha, vm->def.uuid);
+    int rc = off ? 0 : vm ? ha_vm_stop(vm, force, (int)timeout_s, err) : -1;
     if (vm && rc < 0)
         ha_vmlog(ctx->ha, vm->def.uuid, "%s", err->msg);
     ha_vm_unlock(vm);

@@ -128,6 +128,8 @@ need "it moves by it" move "$VM" hv1 hv2
 need "and back" move "$VM" hv2 hv1
 need "it stops" drover_on hv1 --quiet vm stop "$VM" --force
 like "a new disk is in its folder" "$(vm set "$VM" --add-disk 8M && def .disks[-1].path)" "*$OLD/disk1-3*"
+need "stopping it again is no mistake" drover_on hv1 vm stop "$VM"
+like "nor is adding a store that is there" "$(drover_as erin hv1 store add "$STORE" "smb://fs.$DOMAIN/$SHARE" 2>&1)" "*is there already*"
 need "stopped, it gets its old name again" vm rename "$VM" "$OLD"
 VM=$OLD
 is "no process is left" "$(pgrep -f "drover-store.*$UUID")" ""

@@ -112,6 +112,15 @@ anew() {
     unharmed "$text"
 }
 
+# started: the guest answers, or what the agent knows of its VM is shown.
+started() {
+    lab exec admin -- guest-client wait "$IP" 90 && return
+    machine drover vm list
+    machine drover vm log "$VM" | tail -n 20
+    machine journalctl --unit "$UNIT" --no-pager --lines 20
+    return 1
+}
+
 hang() {
     machine mkdir -p "/run/systemd/system/$UNIT.d" &&
         machine sh -c "printf '[Service]\nWatchdogSec=3s\n' >/run/systemd/system/$UNIT.d/short.conf" &&
@@ -182,7 +191,7 @@ need "one VM starts with its host" machine drover vm set "$VM" autostart=on
 need "the other is left alone" machine drover vm set "$LOCAL_VM" on_host_shutdown=leave
 need "the host shuts down" machine_shutdown
 need "the host boots" machine_boot
-need "the VM has started" lab exec admin -- guest-client wait "$IP" 90
+need "the VM has started" started
 like "its guest was asked" "$(machine drover vm log "$VM")" "*shutdown, as its host shuts down*QEMU has ended*"
 is "the other has not" "$(machine drover --json vm list | jq -r --arg vm "$LOCAL_VM" 'select(.name == $vm).state')" stopped
 is "nor was it asked" "$(machine drover vm log "$LOCAL_VM" | grep -c 'as its host')" 0
