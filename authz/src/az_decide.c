@@ -118,9 +118,9 @@ void az_role_advice(const struct az_roles *roles, enum az_role need, const char 
     const struct az_role_entry *group = entry_for(roles, need, false);
     if (group)
         snprintf(ret, size,
-                 "a domain admin lets %s in: samba-tool group addmembers \"%s\" %s (Windows: "
-                 "Add-ADGroupMember \"%s\" -Members %s); then kinit %s",
-                 account, label_of(group), account, label_of(group), account, account);
+                 "ask a domain admin to add %s to the group \"%s\" (samba-tool group addmembers "
+                 "\"%s\" %s; on Windows Add-ADGroupMember), then log on anew: kinit %s",
+                 account, label_of(group), label_of(group), account, account);
     else
         snprintf(ret, size, "give the role to a group: drover -H %s host set roles=…,%s=GROUP",
                  fqdn, az_role_name(need));

@@ -79,7 +79,7 @@ const struct drv_finding_def drv_finding_defs[] = {
     ERR("S01", DRV_EXIT_REFUSED, "Store unknown at the destination", "On the destination: drover store add NAME URL"),
     ERR("S02", DRV_EXIT_REFUSED, "The store's name means another place at the destination", "Give the store the same URL on both hosts."),
     ERR("S03", DRV_EXIT_REFUSED, "Not enough disk space", "Free space on the target store, or choose another."),
-    ERR("S04", DRV_EXIT_REFUSED, "Image missing or not accessible", "Check that the file is there and that the host's account may read and write it."),
+    ERR("S04", DRV_EXIT_REFUSED, "A disk cannot be reached", "Check that the file is there and that the host's account may read and write it."),
     ERR("S05", DRV_EXIT_REFUSED, "No arbiter store is set", "On each host: drover host set arbiter=STORE (an SMB store that all hosts share)."),
     ERR("S06", DRV_EXIT_REFUSED, "The arbiter store does not answer", "Check the file server and the network to it from both hosts."),
     ERR("S07", DRV_EXIT_REFUSED, "The owner record names another host", "Look where the VM runs (drover vm list); see the README before any take-over."),

@@ -108,8 +108,10 @@ int drv_gss_error(struct drv_err *err, OM_uint32 major, OM_uint32 minor, const c
         status_text(minor, GSS_C_MECH_CODE, inner, sizeof inner);
     const struct cause *cause = find_cause(major, minor);
     enum drv_code code = cause ? cause->code : DRV_EPEER;
-    // "Unspecified GSS failure.  Minor code may provide more information" tells nobody anything.
-    if (inner[0] && GSS_ROUTINE_ERROR(major) == GSS_S_FAILURE)
+    // "Unspecified GSS failure.  Minor code may provide more information" tells nobody anything,
+    // and "No credentials were supplied, …" no more than the reason before it.
+    if (inner[0] &&
+        (GSS_ROUTINE_ERROR(major) == GSS_S_FAILURE || GSS_ROUTINE_ERROR(major) == GSS_S_NO_CRED))
         drv_err(err, code, "%s: %s", what, inner);
     else if (inner[0])
         drv_err(err, code, "%s: %s (%s)", what, inner, outer);

@@ -50,12 +50,12 @@ static json_t *host_show(struct ha_ctx *ctx, const json_t *args, struct drv_err 
     if (!settings)
         return NULL;
     snprintf(qemu, sizeof qemu, "%u.%u.%u", v / 10000, v / 100 % 100, v % 100);
-    return json_pack("{s:s, s:s, s:o, s:s, s:b, s:s, s:I, s:o, s:{s:I, s:I}, s:o*}", "host",
+    return json_pack("{s:s, s:s, s:o, s:s, s:b, s:s, s:I, s:o, s:{s:I, s:I}, s:s, s:o*}", "host",
                      ha->fqdn, "version", DROVER_VERSION, "settings", settings, "qemu_version",
                      qemu, "kvm", ha->probe->kvm, "kvm_note", ha->probe->kvm_note, "cpus",
                      (json_int_t)ha_host_cpus(), "slots", slots(ha), "memory", "total_kib",
-                     (json_int_t)total, "free_kib", (json_int_t)available, "help",
-                     help ? settings_help() : NULL);
+                     (json_int_t)total, "free_kib", (json_int_t)available, "role",
+                     az_role_name(ha_ctx_role(ctx)), "help", help ? settings_help() : NULL);
 }
 
 // --- host.set ---

@@ -162,7 +162,7 @@ static bool offered(const struct tui *t, const struct tui_key *k)
     if (panel == TUI_MOVE && k->cmd == TUI_ENTER)
         return (t->plan.page == TUI_PAGE_SUMMARY) == !strcmp(k->label, "Do it");
     if (panel == TUI_SETTINGS && k->cmd == TUI_ENTER)
-        return t->host && t->host->show;
+        return t->host && t->host->show && tui_may(t->host, "admin");
     if (panel == TUI_PROGRESS && k->cmd == TUI_ENTER)
         return t->progress.stuck != NULL;
     return true;

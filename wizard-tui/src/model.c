@@ -88,6 +88,12 @@ static const char *cpu_refusal(const struct tui *t, const struct tui_host *h, ch
     return NULL;
 }
 
+bool tui_may(const struct tui_host *h, const char *role)
+{
+    const char *mine = drv_json_text(h->show, "role");
+    return !*mine || !strcmp(mine, role) || !strcmp(mine, "admin");
+}
+
 bool tui_hosts_silent(const struct tui *t)
 {
     for (unsigned i = 0; i < t->n_hosts; i++)
@@ -313,8 +319,8 @@ static void take_set(struct tui *t, struct tui_host *h, const struct tui_ask *a)
 {
     if (!a->reply) {
         tui_say_err(t, &a->err);
-        if (a->err.code == DRV_EINVAL && t->prompt.kind == TUI_PROMPT_NONE &&
-            tui_top(t)->kind == TUI_SETTINGS)
+        if ((a->err.code == DRV_EINVAL || a->err.code == DRV_ENOTFOUND) &&
+            t->prompt.kind == TUI_PROMPT_NONE && tui_top(t)->kind == TUI_SETTINGS)
             t->prompt.kind = TUI_PROMPT_SETTING; // what was typed is still there
         return;
     }

@@ -44,6 +44,8 @@ const char *tui_setting(const struct tui_host *h, const char *key);
 const json_t *tui_vm_of(const struct tui_host *h, const char *name);
 const json_t *tui_store_of(const struct tui_host *h, const char *name);
 bool tui_move_active(const json_t *job); // a row of move.list that has not ended
+// May the asker do what takes the role ("operator", "admin") on this host? Unknown = yes.
+bool tui_may(const struct tui_host *h, const char *role);
 // Does a host not answer, or not to this user?
 bool tui_hosts_silent(const struct tui *t);
 // Why a VM of vm.list cannot be moved at all, NULL = it can.

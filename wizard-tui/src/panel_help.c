@@ -21,7 +21,7 @@ static void build(struct tui *t, struct tui_doc *d)
     tui_add(d, TUI_PLAIN, 0, " ");
     for (unsigned i = 0; i < tui_keys_count; i++)
         if (tui_keys[i].panels & (1u << below))
-            tui_add(d, TUI_PLAIN, 0, "  %-10s  %s", tui_keys[i].key, tui_keys[i].help);
+            tui_add_item(d, TUI_PLAIN, 0, 14, "  %-10s  %s", tui_keys[i].key, tui_keys[i].help);
     if (t->mouse)
         tui_add_wrapped(d, TUI_PLAIN, 2,
                         "The mouse: a click goes to a line, a double click is Enter, the wheel "

@@ -31,8 +31,9 @@ static void add_host(struct tui_doc *d, const struct tui_host *h)
         tui_add(d, TUI_BAD, id, "XX %-12s %s", name.s,
                 h->err.code == DRV_EDENIED ? "refuses you" : "unreachable");
         unsigned from = d->n;
-        tui_add_wrapped(d, TUI_PLAIN, 4, "%s%s%s", h->err.msg, h->err.hint[0] ? ". " : "",
-                        h->err.hint);
+        tui_add_wrapped(d, TUI_PLAIN, 4, "%s", h->err.msg);
+        if (h->err.hint[0])
+            tui_add_wrapped(d, TUI_PLAIN, 4, "What to do: %s", h->err.hint);
         tui_belong(d, from, id);
         return;
     }
@@ -117,7 +118,12 @@ static void build(struct tui *t, struct tui_doc *d)
         any = any || json_array_size(t->hosts[i].vms);
     if (any && d->rows > d->n + 1) {
         tui_add(d, TUI_PLAIN, 0, " ");
-        tui_add(d, TUI_DIM, 0, "   Go to a VM with the arrow keys; Enter moves it.");
+        bool may = false;
+        for (unsigned i = 0; i < t->n_hosts; i++)
+            may = may || tui_may(&t->hosts[i], "operator");
+        tui_add(d, TUI_DIM, 0, "   %s",
+                may ? "Go to a VM with the arrow keys; Enter moves it."
+                    : "You may look (role viewer); to move a VM takes the role operator.");
     }
     snprintf(d->stamp, sizeof d->stamp, "hosts %u", d->n);
 }

@@ -21,7 +21,7 @@ static enum tui_style style_of(const char *state)
         return TUI_GOOD;
     if (!strcmp(state, "failed") || !strcmp(state, "attention"))
         return TUI_BAD;
-    return strcmp(state, "cancelled") != 0 ? TUI_DIM : TUI_WARN;
+    return strcmp(state, "cancelled") != 0 ? TUI_DIM : TUI_PLAIN; // as somebody wished
 }
 
 static void add_job(struct tui_doc *d, const json_t *job)

@@ -104,6 +104,8 @@ static void build_what(struct tui *t, struct tui_doc *d)
     for (unsigned i = 0; i < TUI_WHAT_MAX_; i++) {
         uint32_t id = tui_id("what", what_text[i][0]);
         unsigned from = d->n;
+        if (!t->plan.definition) // so that the focus goes to what is preselected then
+            id = 0;
         radio(d, id, t->plan.definition && t->plan.what == i, NULL, what_text[i][0]);
         tui_add_wrapped(d, TUI_DIM, 4, "%s", what_text[i][1]);
         tui_belong(d, from, id);
@@ -353,8 +355,9 @@ static void build_summary(struct tui *t, struct tui_doc *d)
     if (p->what != TUI_WHAT_STORAGE)
         tui_add(d, TUI_PLAIN, 0, "    to      %s", p->to);
     for (unsigned i = 0; tui_plan_disks_move(p) && i < p->n_disks; i++)
-        tui_add(d, TUI_PLAIN, 0, "    %-7s %s -> %s", p->disks[i].id, p->disks[i].from,
-                tui_plan_disk_store(p, i));
+        tui_add(d, TUI_PLAIN, 0, "    %-7s %s of %s -> %s of %s", p->disks[i].id, p->disks[i].from,
+                tui_short(p->source).s, tui_plan_disk_store(p, i),
+                tui_short(p->what == TUI_WHAT_STORAGE ? p->source : p->to).s);
     tui_add(d, TUI_PLAIN, 0, "    copies  memory %s, disks %s",
             drv_fmt_bytes(tui_number(p->prediction, "memory_bytes")).s,
             drv_fmt_bytes(tui_number(p->prediction, "disk_bytes")).s);

@@ -208,7 +208,7 @@ static void build(struct tui *t, struct tui_doc *d)
     if (p->waiting[0])
         tui_add_wrapped(d, TUI_WARN, 0, "!! Waiting: %s", p->waiting);
     add_cancel(d, p);
-    if (!compact)
+    if (!compact && p->cancel == TUI_CANCEL_NO)
         tui_add(d, TUI_DIM, 0, "   q or Ctrl-C leaves: the move goes on without you.");
 }
 

@@ -106,8 +106,8 @@ static void build(struct tui *t, struct tui_doc *d)
     snprintf(d->title, sizeof d->title, "drover  Settings of %s", tui_short(h->fqdn).s);
     snprintf(d->stamp, sizeof d->stamp, "settings of %.40s", h->fqdn);
     if (h->reach == TUI_DOWN)
-        tui_add_wrapped(d, TUI_BAD, 0, "XX %s%s%s", h->err.msg, h->err.hint[0] ? ". " : "",
-                        h->err.hint);
+        tui_add_wrapped(d, TUI_BAD, 0, "XX %s%s%s", h->err.msg,
+                        h->err.hint[0] ? ". What to do: " : "", h->err.hint);
     if (!h->show)
         return;
     json_object_foreach(json_object_get(h->show, "settings"), key, value)
@@ -138,6 +138,11 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
     }
     if (cmd != TUI_ENTER)
         return false;
+    if (!tui_may(t->host, "admin")) {
+        tui_say(t, "To change settings takes the role admin; on %s you have the role %s.",
+                tui_short(t->host->fqdn).s, drv_json_text(t->host->show, "role"));
+        return true;
+    }
     json_object_foreach(json_object_get(t->host->show, "settings"), key, value)
     {
         if (tui_id("set", key) != id)
@@ -147,8 +152,12 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         without_sids(now); // the host knows a group by its name, too
         DRV_COPY(t->prompt.key, key);
         bool flag = !strcmp(now, "on") || !strcmp(now, "off");
-        tui_ask_for(t, TUI_PROMPT_SETTING, now, "New value of %s on %s%s:", key,
-                    tui_short(t->host->fqdn).s, flag ? " (on, off)" : "");
+        const char *choices =
+            flag ? "on|off"
+                 : drv_json_text(json_object_get(json_object_get(t->host->help, "help"), key),
+                                 "choices");
+        tui_ask_for(t, TUI_PROMPT_SETTING, now, "New value of %s on %s%s%s%s:", key,
+                    tui_short(t->host->fqdn).s, *choices ? " (" : "", choices, *choices ? ")" : "");
         return true;
     }
     return false;

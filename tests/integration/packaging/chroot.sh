@@ -56,7 +56,7 @@ exposure() {
 configure() {
     cp "$LAB"/etc/{hosts,krb5.conf,nsswitch.conf,resolv.conf} "$ROOT/etc/" &&
         install -m 0600 "$LAB/keytabs/hv1.keytab" "$ROOT/etc/krb5.keytab" &&
-        printf 'host = hv1.%s\nlisten = %s\ndc = dc1.%s\n' "$DOMAIN" "${LAN_IP[hv1]}" "$DOMAIN" \
+        printf '%s\n' "host = hv1.$DOMAIN" "listen = ${LAN_IP[hv1]}" "dc = dc1.$DOMAIN" "boot_id_file = /etc/boot-id" \
             >"$ROOT/etc/drover/drover.conf.d/10-lab.conf" &&
         echo hv1 >"$ROOT/etc/hostname" && mkdir "$ROOT/srv/vm" || return
     # The lab has configured the network.

@@ -43,6 +43,8 @@ control_groups() {
 
 # machine_boot: until its systemd has started everything. It has hv1's network; nothing else of the lab is seen.
 machine_boot() {
+    # nspawn's own boot id is not seen in a unit's sandbox.
+    cat /proc/sys/kernel/random/uuid >"$ROOT/etc/boot-id" || return
     # With the mode that udev's rules give it, wherever this runs.
     [[ -e $CACHE/tun ]] || { mknod "$CACHE/tun" c 10 200 && chmod 0666 "$CACHE/tun"; } || return
     # shellcheck disable=SC2016 # for the inner shell

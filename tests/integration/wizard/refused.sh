@@ -45,7 +45,7 @@ wizard_close carol
 wizard_open val 80x24 val
 to_check val
 sees "viewer: the finding" val "XX A02" 30
-sees "viewer: its fix" val "Fix: a domain admin lets val in"
+sees "viewer: its fix" val "Fix: ask a domain admin to add val"
 keys val n
 sees "viewer: errors block" val "Errors block the move."
 wizard_close val
@@ -68,7 +68,7 @@ keys erin s
 sees "settings: there" erin "Settings of hv2"
 focus erin receive
 keys erin Enter
-sees "settings: shows what it is now" erin "New value of receive on hv2 (on, off): on"
+sees "settings: shows what it is now" erin "New value of receive on hv2 (on|off): on"
 keys erin C-u
 terminal send-keys -t erin off
 keys erin Enter
