@@ -93,7 +93,7 @@ int cli_vm_console(struct cli *c, const struct cli_args *a)
                           .filter = until_leave_key};
     if (cli_relay_open(&r, &err) < 0)
         return cli_error(c, &err);
-    cli_relay_say(&r, "the serial line of %s; Ctrl-] leaves", r.name);
+    cli_relay_say(&r, "the serial line of %s; Ctrl-] leaves, Enter may bring a prompt", r.name);
     make_raw();
     r.newline = is_raw ? "\r\n" : "\n";
     int status = -1;

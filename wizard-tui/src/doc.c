@@ -143,14 +143,17 @@ void tui_doc_filter(struct tui_doc *d, const char *filter)
 
 int tui_doc_find(const struct tui_doc *d, uint32_t id)
 {
-    int first = -1;
+    int first = -1, usable = -1;
     for (unsigned i = 0; i < d->n; i++) {
-        if (d->lines[i].id && d->lines[i].id == id)
+        const struct tui_line *l = &d->lines[i];
+        if (l->id && l->id == id)
             return (int)i;
-        if (d->lines[i].id && first < 0)
+        if (l->id && first < 0)
             first = (int)i;
+        if (l->id && !l->off && usable < 0)
+            usable = (int)i;
     }
-    return first;
+    return usable >= 0 ? usable : first;
 }
 
 // FNV-1a.

@@ -68,7 +68,8 @@ uint32_t tui_item_at(const struct tui_doc *d, int line);
 // Drop the items whose first line does not contain the text, without regard to case ("" = keep
 // all).
 void tui_doc_filter(struct tui_doc *d, const char *filter);
-// Index of the line with this id, else of the first that can be focused; -1 = there is none.
+// Index of the line with this id, else of the first that can be focused, rather one that is not
+// greyed; -1 = there is none.
 int tui_doc_find(const struct tui_doc *d, uint32_t id);
 
 // An id from a name: stable while lists change around it. Never 0.

@@ -181,8 +181,7 @@ static unsigned item_of(const struct tui_key *k, char *ret, size_t size)
     return tui_width(ret);
 }
 
-// The letter that does what a key does; 0 = there is none.
-static char letter_of(const struct tui_key *k)
+char tui_key_letter(const struct tui_key *k)
 {
     if (k->cmd == TUI_ENTER && !strcmp(k->label, "Next"))
         return 'n';
@@ -199,12 +198,14 @@ void tui_plain_bar(const struct tui *t, char *ret, size_t size)
         const struct tui_key *k = &tui_keys[i];
         if (!offered(t, k) || !strcmp(k->label, "Close"))
             continue;
-        char letter = letter_of(k);
+        char letter = tui_key_letter(k);
         if (letter)
             at += (size_t)snprintf(ret + at, size - at, "  %c %s", letter, k->label);
         else if (k->cmd == TUI_ENTER || k->cmd == TUI_CHOOSE)
             at += (size_t)snprintf(ret + at, size - at, "  NUMBER %s", k->label);
     }
+    if (at < size && t->panels[t->depth - 1].kind == TUI_HOSTS)
+        snprintf(ret + at, size - at, "  (d 2 is d of line 2)");
 }
 
 void tui_key_bar(const struct tui *t, char *ret, size_t size, unsigned columns)

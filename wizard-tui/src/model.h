@@ -44,6 +44,8 @@ const char *tui_setting(const struct tui_host *h, const char *key);
 const json_t *tui_vm_of(const struct tui_host *h, const char *name);
 const json_t *tui_store_of(const struct tui_host *h, const char *name);
 bool tui_move_active(const json_t *job); // a row of move.list that has not ended
+// The host with this name, NULL = it is not known.
+const struct tui_host *tui_host_named(const struct tui *t, const char *fqdn);
 // May the asker do what takes the role ("operator", "admin") on this host? Unknown = yes.
 bool tui_may(const struct tui_host *h, const char *role);
 // Does a host not answer, or not to this user?
@@ -196,5 +198,7 @@ void tui_progress_eta(const struct tui_progress *p, char *ret, size_t size);
 // greeting lists; NULL = no more. *io_at: 0 before the first.
 const json_t *tui_progress_choice(const struct tui_progress *p, size_t *io_at);
 void tui_progress_done(struct tui_progress *p);
+// What moves, and whereto, as a panel's title.
+void tui_move_title(const struct tui_progress *p, char *ret, size_t size);
 
 #endif

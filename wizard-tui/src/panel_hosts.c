@@ -78,7 +78,9 @@ static void add_vm(struct tui_doc *d, const struct tui_host *h, const json_t *vm
     const json_t *move = move_of(h, name);
     bool runs = !strcmp(state, "running");
     char doing[128] = "";
-    if (move)
+    if (move && !strcmp(state, "incoming"))
+        snprintf(doing, sizeof doing, "comes from %s", tui_short(drv_json_text(move, "from")).s);
+    else if (move)
         snprintf(doing, sizeof doing, "moving to %s: %s", tui_short(drv_json_text(move, "to")).s,
                  drv_json_text(move, "phase"));
     else if (*why)

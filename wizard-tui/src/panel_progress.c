@@ -23,9 +23,9 @@ static void add_phases(struct tui_doc *d, const struct tui_progress *p)
         const char *name = strcmp(phases[i], "switch") != 0 ? phases[i] : "SWITCH";
         const char *mark = here ? ">>" : past ? "OK" : "..";
         size_t at = strlen(line);
-        if (p->storage && (i == 4 || i == 6))
-            continue; // a storage move carries no memory and stays here
-        bool no_return = i == 6 && !p->storage;
+        if (p->storage && (i == 4 || i == 5))
+            continue; // a storage move carries no memory
+        bool no_return = i == 6;
         if (side) {
             if (no_return)
                 tui_side_add(d, TUI_DIM, "-- no way back below");
@@ -97,9 +97,10 @@ static void add_pause(struct tui_doc *d, const struct tui_progress *p)
         return;
     bool over = p->expected_ms > p->max_blackout_ms;
     if (p->pass > 1 && p->expected_ms) // QEMU has measured nothing before
-        tui_add(d, over ? TUI_WARN : TUI_GOOD, 0, "%s Expected pause %s, limit %s",
-                over ? "!!" : "OK", drv_fmt_ms((double)p->expected_ms).s,
-                drv_fmt_ms((double)p->max_blackout_ms).s);
+        tui_add_wrapped(d, over ? TUI_WARN : TUI_GOOD, 0, "%s Expected pause %s, limit %s%s",
+                        over ? "!!" : "OK", drv_fmt_ms((double)p->expected_ms).s,
+                        drv_fmt_ms((double)p->max_blackout_ms).s,
+                        over && !p->stuck ? ": copying goes on until it fits" : "");
     else
         tui_add(d, TUI_DIM, 0, ".. Expected pause not yet known, limit %s",
                 drv_fmt_ms((double)p->max_blackout_ms).s);
@@ -148,7 +149,7 @@ static void add_cancel(struct tui_doc *d, const struct tui_progress *p)
             break;
         if (p->can_cancel)
             tui_add_wrapped(d, TUI_PLAIN, 3,
-                            "c cancels until the point of no return: the end of SWITCH.");
+                            "c cancels until the point of no return, before take.");
         else
             tui_add(d, TUI_WARN, 0, "!! Past the point of no return: it can only go forward now.");
         break;
@@ -158,8 +159,7 @@ static void add_cancel(struct tui_doc *d, const struct tui_progress *p)
 static void head(struct tui_doc *d, const struct tui_progress *p)
 {
     if (p->from[0])
-        snprintf(d->title, sizeof d->title, "drover  Move %s: %s -> %s", p->vm,
-                 tui_short(p->from).s, tui_short(p->to).s);
+        tui_move_title(p, d->title, sizeof d->title);
     else
         snprintf(d->title, sizeof d->title, "drover  Move %.8s", p->move);
     snprintf(d->right, sizeof d->right, "%u/%u %s  %.8s", p->phase_no, p->phases, p->phase,
@@ -217,6 +217,12 @@ static bool ask_cancel(struct tui *t)
     struct tui_progress *p = &t->progress;
     if (p->phase[0] && !p->can_cancel) {
         tui_say(t, "Too late to cancel: the move can only go forward now.");
+        return true;
+    }
+    const struct tui_host *h = tui_host_named(t, p->host);
+    if (h && !tui_may(h, "operator")) {
+        tui_say(t, "To cancel a move takes the role operator; you have the role %s.",
+                drv_json_text(h->show, "role"));
         return true;
     }
     if (p->cancel == TUI_CANCEL_NO || p->cancel == TUI_CANCEL_FAILED)

@@ -13,11 +13,18 @@ static void add_done(struct tui_doc *d, const struct tui_progress *p, const json
             p->storage ? "OK The disks of %s have moved; the VM ran on." : "OK %s runs on %s.",
             p->vm, tui_short(p->to).s);
     tui_add(d, TUI_PLAIN, 0, " ");
-    if (tui_number(r, "blackout_ms") || !p->storage)
+    if (!p->storage)
         tui_add(d, TUI_PLAIN, 0, "Paused     %s (predicted %s)",
                 drv_fmt_ms((double)tui_number(r, "blackout_ms")).s,
                 drv_fmt_ms((double)tui_number(r, "predicted_blackout_ms")).s);
+    else if (tui_number(r, "blackout_ms"))
+        tui_add(d, TUI_PLAIN, 0, "Paused     %s",
+                drv_fmt_ms((double)tui_number(r, "blackout_ms")).s);
     tui_add(d, TUI_PLAIN, 0, "Took       %s", drv_fmt_ms((double)tui_number(r, "total_ms")).s);
+    if (p->storage) {
+        tui_add(d, TUI_PLAIN, 0, "Carried    %s", drv_fmt_bytes(tui_number(r, "disk_bytes")).s);
+        return;
+    }
     tui_add(d, TUI_PLAIN, 0, "Carried    memory %s in %lld passes, disks %s",
             drv_fmt_bytes(tui_number(r, "memory_bytes")).s, (long long)tui_number(r, "passes"),
             drv_fmt_bytes(tui_number(r, "disk_bytes")).s);
@@ -43,8 +50,7 @@ static void build(struct tui *t, struct tui_doc *d)
     const struct tui_progress *p = &t->progress;
     const json_t *r = p->result;
     const char *state = drv_json_text(r, "state");
-    snprintf(d->title, sizeof d->title, "drover  Move %s: %s -> %s", p->vm, tui_short(p->from).s,
-             tui_short(p->to).s);
+    tui_move_title(p, d->title, sizeof d->title);
     snprintf(d->right, sizeof d->right, "%s", state);
     if (!strcmp(state, "done"))
         add_done(d, p, r);

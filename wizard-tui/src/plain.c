@@ -12,7 +12,10 @@
 
 #include "console.h"
 
-enum { COLUMNS = 79, PROGRESS_MS = 10000 };
+enum {
+    COLUMNS = 74, // and a number
+    PROGRESS_MS = 10000
+};
 
 static struct {
     struct drv_loop *loop;
@@ -30,8 +33,12 @@ static struct {
 static void print_keys(void)
 {
     char bar[400];
+    struct tui_doc lines = {.columns = COLUMNS, .ascii = pl.ascii};
     tui_plain_bar(pl.tui, bar, sizeof bar);
-    printf("%s\n", bar);
+    tui_add_wrapped(&lines, TUI_PLAIN, 0, "%s", bar);
+    for (unsigned i = 0; i < lines.n; i++)
+        printf("%s\n", lines.lines[i].text);
+    tui_doc_done(&lines);
 }
 
 static void print_doc(void)
@@ -105,6 +112,21 @@ static void take_number(struct tui *t, unsigned n)
     tui_do(t, &pl.doc, tui_top(t)->kind == TUI_MOVE ? TUI_CHOOSE : TUI_ENTER);
 }
 
+// A letter with a number, "d 2": what the letter does, of that line.
+static void take_letter(struct tui *t, char letter, const char *rest)
+{
+    char *end;
+    unsigned long n = strtoul(rest, &end, 10);
+    uint32_t id = n && n < 100000 ? numbered((unsigned)n) : 0;
+    if (*rest && (*end || !id)) {
+        printf("A number, or one of the letters, such as d, or d 2 for line 2.\n");
+        return;
+    }
+    if (id)
+        tui_top(t)->focus = id;
+    tui_type(t, &pl.doc, letter);
+}
+
 static void take_line(struct tui *t, char *line)
 {
     char *end;
@@ -121,10 +143,8 @@ static void take_line(struct tui *t, char *line)
     pl.stamp[0] = '\0'; // what was done is shown, and an empty line shows it again
     if (*line >= '0' && *line <= '9' && !*end)
         take_number(t, n < 100000 ? (unsigned)n : 0);
-    else if (*line && !line[1])
-        tui_type(t, &pl.doc, *line);
     else if (*line)
-        printf("A number, or one of the letters.\n");
+        take_letter(t, *line, line + 1);
 }
 
 static void console_ended(bool ok)

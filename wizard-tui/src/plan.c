@@ -36,7 +36,7 @@ void tui_plan_done(struct tui_plan *p)
     *p = (struct tui_plan){0};
 }
 
-static const struct tui_host *host_named(const struct tui *t, const char *fqdn)
+const struct tui_host *tui_host_named(const struct tui *t, const char *fqdn)
 {
     for (unsigned i = 0; i < t->n_hosts; i++)
         if (*fqdn && !strcmp(t->hosts[i].fqdn, fqdn))
@@ -64,7 +64,7 @@ void tui_plan_begin(struct tui *t, const char *host, const char *vm)
 
 static bool on_share(const struct tui *t, const char *store)
 {
-    const struct tui_host *h = host_named(t, t->plan.source);
+    const struct tui_host *h = tui_host_named(t, t->plan.source);
     const json_t *s = h ? tui_store_of(h, store) : NULL;
     return !strncmp(drv_json_text(s, "url"), "smb:", 4);
 }
@@ -118,7 +118,7 @@ void tui_plan_to(struct tui *t, const char *fqdn)
     if (!strcmp(p->to, fqdn))
         return;
     DRV_COPY(p->to, fqdn);
-    const struct tui_host *h = host_named(t, fqdn);
+    const struct tui_host *h = tui_host_named(t, fqdn);
     if (p->store[0] && h && !tui_store_of(h, p->store))
         p->store[0] = '\0'; // it is not there
     tui_plan_changed(p);
@@ -136,7 +136,7 @@ const char *tui_plan_disk_store(const struct tui_plan *p, unsigned disk)
 
 const struct tui_host *tui_plan_target(const struct tui *t)
 {
-    return host_named(t, t->plan.what == TUI_WHAT_STORAGE ? t->plan.source : t->plan.to);
+    return tui_host_named(t, t->plan.what == TUI_WHAT_STORAGE ? t->plan.source : t->plan.to);
 }
 
 const char *tui_plan_store_refusal(const struct tui_plan *p, const json_t *store)

@@ -28,6 +28,15 @@ void tui_progress_begin(struct tui *t, const char *host, const char *move)
     tui_open(t, TUI_PROGRESS);
 }
 
+void tui_move_title(const struct tui_progress *p, char *ret, size_t size)
+{
+    if (p->storage)
+        snprintf(ret, size, "drover  Move the disks of %s on %s", p->vm, tui_short(p->from).s);
+    else
+        snprintf(ret, size, "drover  Move %s: %s -> %s", p->vm, tui_short(p->from).s,
+                 tui_short(p->to).s);
+}
+
 static unsigned permille(int64_t done, int64_t total, unsigned least)
 {
     unsigned n = total > 0 && done > 0 ? (unsigned)((double)done / (double)total * 1000) : 0;
@@ -193,11 +202,14 @@ void tui_followed(struct tui *t, const json_t *message, const struct drv_err *er
     DRV_COPY(p->from, drv_json_text(message, "from"));
     DRV_COPY(p->to, drv_json_text(message, "to"));
     end_in_lists(t, message);
-    if (t->prompt.kind == TUI_PROMPT_CANCEL)
-        t->prompt.kind = TUI_PROMPT_NONE; // too late
+    bool asking = t->prompt.kind == TUI_PROMPT_CANCEL;
+    if (asking)
+        t->prompt.kind = TUI_PROMPT_NONE;
     if (tui_top(t)->kind == TUI_PROGRESS) {
         tui_top(t)->kind = TUI_RESULT;
         t->message[0] = '\0'; // of what went on
+        if (asking)
+            tui_say(t, "Too late to cancel: the move has ended.");
     } else {
         tui_say(t, "The move of %s has ended: %s.", p->vm, drv_json_text(message, "state"));
     }

@@ -296,7 +296,9 @@ static void open_console(void)
     struct tui *t = scr.tui;
     struct drv_err err = DRV_ERR_INIT;
     endwin();
-    printf("\n");
+    for (int i = 0; i < LINES; i++) // what an earlier one has left goes up
+        printf("\n");
+    printf("\033[H");
     event_del(scr.input);
     scr.place = AWAY;
     if (tui_console_begin(scr.loop, t->console.host, t->console.vm, console_ended, &err) < 0) {

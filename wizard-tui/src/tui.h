@@ -71,6 +71,8 @@ struct tui_key {
 extern const struct tui_key tui_keys[];
 extern const unsigned tui_keys_count;
 enum tui_cmd tui_key_cmd(enum tui_panel_kind panel, int code);
+// The letter that does what a key does; 0 = there is none.
+char tui_key_letter(const struct tui_key *k);
 // The key bar as far as it fits.
 void tui_key_bar(const struct tui *t, char *ret, size_t size, unsigned columns);
 // The same for lines: what a letter, a number and an empty line do.

@@ -62,10 +62,10 @@ keys sgr "?"
 resize sgr 50x10
 sees "help has no room" sgr "more lines below"
 sees "help begins at its top" sgr "What shall move. A VM"
-pointer sgr 5 65 65 65 65 65 65 65 65 65 65
+pointer sgr 5 65 65 65 65 65 65 65 65 65 65 65 65 65 65
 sees "the wheel goes to its end" sgr "drover-wizard(1)"
 sees "and Shift is told of" sgr "hold Shift"
-pointer sgr 5 64 64 64 64 64 64 64 64 64 64
+pointer sgr 5 64 64 64 64 64 64 64 64 64 64 64 64 64 64
 sees "and back" sgr "What shall move. A VM"
 resize sgr 80x24
 keys sgr Escape Escape

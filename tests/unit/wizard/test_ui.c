@@ -83,7 +83,7 @@ static void lines_are_told_what_letters_and_numbers_do(void **state)
     char bar[400];
     tui_plain_bar(&d->t, bar, sizeof bar);
     assert_string_equal(bar, "Enter Again  ? Help  NUMBER Open  m Move  j Jobs  s Settings  "
-                             "d Doctor  o Console  q Quit  / Filter");
+                             "d Doctor  o Console  q Quit  / Filter  (d 2 is d of line 2)");
     desk_focus(d, "web1");
     desk_key(d, '\r');
     tui_plain_bar(&d->t, bar, sizeof bar);
