@@ -204,10 +204,14 @@ static int settle_devices(struct ha_vm *vm, const struct ha_start_opts *opts, st
     struct ha_change *nothing_more = drv_xcalloc(1, sizeof *nothing_more);
     DRV_AUTO_FREE void *owned = nothing_more;
     DRV_AUTO_JSON json_t *notices = json_array();
-    if (ha_vm_change(vm, nothing_more, notices, err) < 0) {
-        drv_err_prefix(err, "what was added or removed while the VM was running");
-        return drv_err_hint(err, "take it back: drover vm set %s --remove %s", def->name,
-                            def->next_devices[0].id);
+    struct drv_err why = DRV_ERR_INIT;
+    if (ha_vm_change(vm, nothing_more, notices, &why) < 0) {
+        drv_err_prefix(&why, "what was added or removed while the VM was running");
+        if (!why.hint[0])
+            drv_err_hint(&why, "take it back: drover vm set %s --remove %s", def->name,
+                         def->next_devices[0].id);
+        *err = why;
+        return -1;
     }
     size_t i;
     json_t *text;

@@ -308,6 +308,7 @@ static enum mv_result not_undone(const struct mv_job *job, const struct drv_err 
                                  const struct drv_err *undo, struct drv_err *err)
 {
     drv_err(err, first->code, "%.220s; undoing it: %.220s", first->msg, undo->msg);
+    drv_err_id(err, first->id);
     if (undo->hint[0])
         drv_err_hint(err, "%s", undo->hint);
     else

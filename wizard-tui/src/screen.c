@@ -166,6 +166,11 @@ static int put_foot(int row, int body_rows)
                  scr.doc.note);
     else
         snprintf(text, sizeof text, " %s", scr.doc.note);
+    static const char more[] = " ... (? has it all)";
+    if (tui_width(text) > (unsigned)COLS && COLS > (int)sizeof more) {
+        size_t cut = tui_fit(text, (unsigned)COLS - (unsigned)sizeof more);
+        snprintf(text + cut, sizeof text - cut, "%s", more);
+    }
     put(row, A_DIM, false, text);
     return -1;
 }

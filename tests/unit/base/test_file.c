@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "drover/file.h"
+#include "drover/proc.h"
 #include "drover/util.h"
 
 static char dir[] = "/tmp/drover-test-XXXXXX", path[64], temp[64];
@@ -113,6 +114,35 @@ static void a_shared_folder_has_its_mode_and_is_no_link(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+// So many folders in each other, a link to what must stay in the innermost.
+static void make_nest(const char *top, int depth)
+{
+    char at[1000];
+    DRV_COPY(at, top);
+    for (int i = 0; i < depth; i++) {
+        assert_int_equal(mkdir(at, 0700), 0);
+        strcat(at, i + 1 < depth ? "/d" : "/link");
+    }
+    assert_int_equal(symlink(dir, at), 0);
+}
+
+static void a_tree_goes_and_what_it_links_to_stays(void **state)
+{
+    (void)state;
+    DRV_AUTO_FREE char *top = drv_xasprintf("%s/top", dir);
+    assert_int_equal(drv_file_replace(path, "kept", 4, 0600, NULL), 0);
+    make_nest(top, 60);
+    assert_int_equal(drv_tree_remove(top), 0);
+    assert_int_equal(access(top, F_OK), -1);
+    assert_int_equal(drv_tree_remove(top), 0); // absent
+    assert_content("kept", 0600);
+    make_nest(top, 100);
+    assert_int_equal(drv_tree_remove(top), -1);  // too deep
+    assert_int_equal(drv_tree_remove(path), -1); // no folder
+    const char *const argv[] = {"rm", "-rf", top, NULL};
+    assert_int_equal(drv_proc_run(argv, NULL, 5000, 100, NULL, NULL), 0);
+}
+
 // As a service of its own user has it. In a child: it is not root afterwards.
 static bool user_with_capability_may(const char *file)
 {
@@ -147,6 +177,7 @@ int main(void)
         cmocka_unit_test(what_a_killed_writer_left_is_replaced),
         cmocka_unit_test(a_link_in_its_way_is_not_followed),
         cmocka_unit_test(a_failure_leaves_the_old_file_alone),
+        cmocka_unit_test(a_tree_goes_and_what_it_links_to_stays),
         cmocka_unit_test(a_capability_counts),
         cmocka_unit_test(a_shared_folder_has_its_mode_and_is_no_link),
     };

@@ -8,6 +8,10 @@
 #include <unistd.h>
 // cmocka.h needs those above
 #include <cmocka.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
 
 #include "drover/proc.h"
 #include "qemu_proc.h"
@@ -169,6 +173,47 @@ static void sweep_spares_the_living_and_other_files(void **state)
     assert_int_equal(access(path, F_OK), 0);
 }
 
+// A child that holds the lock of a pid file, as QEMU does.
+static pid_t lock_pidfile(const char *path)
+{
+    int ready[2];
+    char byte;
+    assert_int_equal(pipe(ready), 0);
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct flock lock = {.l_type = F_WRLCK, .l_whence = SEEK_SET};
+        int fd = open(path, O_RDWR | O_CREAT, 0600);
+        prctl(PR_SET_PDEATHSIG, SIGKILL);
+        if (fd < 0 || fcntl(fd, F_SETLK, &lock) < 0 || write(ready[1], "", 1) != 1)
+            _exit(1);
+        pause();
+        _exit(0);
+    }
+    assert_int_equal(read(ready[0], &byte, 1), 1);
+    close(ready[0]);
+    close(ready[1]);
+    return pid;
+}
+
+static void a_lost_state_is_no_proof_that_nothing_runs(void **state)
+{
+    (void)state;
+    char path[128];
+    struct drv_err err = DRV_ERR_INIT;
+    snprintf(path, sizeof path, "%s/qemu", dir);
+    assert_int_equal(mkdir(path, 0700), 0);
+    put("state.json", "{");
+    snprintf(path, sizeof path, "%s/qemu/qemu.pid", dir);
+    pid_t pid = lock_pidfile(path);
+    assert_int_equal(ha_qemu_sweep(dir, &err), -1);
+    assert_int_equal(err.code, DRV_EBUSY);
+    assert_int_equal(access(path, F_OK), 0);
+    kill(pid, SIGKILL);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+    assert_int_equal(ha_qemu_sweep(dir, NULL), 0);
+    assert_int_equal(access(path, F_OK), -1);
+}
+
 static void assert_last_words(const char *log, const char *words)
 {
     char out[64];
@@ -201,6 +246,7 @@ int main(void)
         IN_DIR(process_without_its_pid_file_lock_is_left_alone),
         IN_DIR(absent_and_damaged_states_are_told_apart),
         IN_DIR(sweep_spares_the_living_and_other_files),
+        IN_DIR(a_lost_state_is_no_proof_that_nothing_runs),
         IN_DIR(last_words_are_the_reason),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
