@@ -6,9 +6,11 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "drover/storeproc.h"
 #include "drover/text.h"
+#include "qemu_user.h"
 
 enum { HOLD_MS = 10000, PROBE_MS = 30000 };
 static const uint64_t LITTLE_SPACE = UINT64_C(2) << 30;
@@ -57,7 +59,7 @@ static bool may_pass(const struct ha *ha, const struct stat *st)
 {
     if (st->st_uid == ha->qemu_uid)
         return st->st_mode & S_IXUSR;
-    if (st->st_gid == ha->qemu_gid)
+    if (st->st_gid == ha->qemu_gid || ha_qemu_user_in(ha->qemu_uid, st->st_gid))
         return st->st_mode & S_IXGRP;
     return st->st_mode & S_IXOTH;
 }
@@ -76,6 +78,21 @@ static void check_reach(struct check *c)
         drv_finding_fix(c->found, "chmod o+x %s", prefix);
         return;
     }
+}
+
+// An agent that is not root cannot give a new image to QEMU's group where the folder gives it
+// another.
+static void check_group(struct check *c)
+{
+    const char *path = c->u.path;
+    struct stat st;
+    if (geteuid() == 0 || stat(path, &st) < 0 || !(st.st_mode & S_ISGID) ||
+        st.st_gid == c->ha->qemu_gid)
+        return;
+    drv_finding_add(c->found, "S12", c->ha->fqdn,
+                    "new files in %s get the folder's group, so that QEMU could not open them",
+                    path);
+    drv_finding_fix(c->found, "chmod g-s %s; or chgrp %d %s", path, (int)c->ha->qemu_gid, path);
 }
 
 // --- an SMB share: deny-write must hold between two connections ---
@@ -230,6 +247,7 @@ int ha_store_check(struct ha *ha, const char *name, struct drv_findings *ret, st
     check_space(&c);
     if (c.u.kind == SS_LOCAL) {
         check_reach(&c);
+        check_group(&c);
         ha_store_judge_folder(c.u.path, name, ha->fqdn, ret);
     } else if (drv_findings_errors(ret) == 0) {
         check_deny_write(&c);

@@ -154,6 +154,10 @@ is "the agent is started at boot" "$(machine systemctl is-active "$UNIT")" activ
 is "nothing is received or sent before it is enabled" \
     "$(machine drover --json host show | jq -c '[.settings.receive, .settings.send]')" '["off","off"]'
 need "settings" settings
+need "a folder that gives files its own group" machine install -d -m 2775 -g users /srv/users
+need "as a store" machine drover store add users local:/srv/users
+like "is told to be none for QEMU" "$(machine drover store check users)" "*S12*get the folder's group*chmod g-s /srv/users*"
+need "it goes again" machine drover --yes store remove users
 need "two VMs are created and started" create
 is "each process of a VM has its own unit" "$(kinds)" "store store vm vm"
 PROCESSES=$(vm_processes)
