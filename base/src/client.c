@@ -9,11 +9,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "dial.h"
 #include "drover/frame.h"
+#include "drover/unix.h"
 #include "drover/util.h"
 #include "drover/wire.h"
 
@@ -323,14 +323,13 @@ static int log_on_tcp(struct drv_client *c, int64_t deadline, struct drv_err *er
 struct drv_client *drv_client_unix(const char *path, struct drv_err *err)
 {
     DRV_CLEANUP(client_cleanup) struct drv_client *c = client_new();
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
     DRV_COPY(c->server, path);
-    if (drv_copy(sa.sun_path, sizeof sa.sun_path, path) < 0) {
+    c->fd = drv_unix_connect(path, SOCK_NONBLOCK, 0);
+    if (c->fd < 0 && errno == ENAMETOOLONG) {
         drv_err(err, DRV_EINVAL, "the socket path %s is too long", path);
         return NULL;
     }
-    c->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (c->fd < 0 || connect(c->fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
+    if (c->fd < 0) {
         bool denied = errno == EACCES;
         drv_err_os(err, errno, "the local agent (%s)", path);
         if (err && !denied)

@@ -2,6 +2,7 @@
 // The asking side of drover-launch: see launch.h, and order.h for what is said.
 #include "launch.h"
 #include "drover/file.h"
+#include "drover/unix.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -10,7 +11,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 // systemd starts a unit in between, perhaps on a loaded machine.
@@ -20,16 +20,11 @@ enum { ANSWER_MS = 20 * 1000, SEND_S = 10 };
 
 static int connect_unit(const char *path, struct drv_err *err)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    DRV_COPY(sa.sun_path, path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0)
+    int fd = drv_unix_connect(path, 0, SEND_S);
+    if (fd >= 0)
         return fd;
     drv_err_os(err, errno, "cannot connect to %s", path);
-    drv_err_hint(err, "systemctl start drover-vm.socket drover-store.socket");
-    if (fd >= 0)
-        close(fd);
-    return -1;
+    return drv_err_hint(err, "systemctl start drover-vm.socket drover-store.socket");
 }
 
 // Start drover-launch, detached, and return our end of its standard input.

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
+#include "drover/unix.h"
 #include "drover/util.h"
 #include "qmp.h"
 
@@ -124,19 +124,13 @@ int qmp_stream_open(struct qmp_stream *s, const char *path, int64_t deadline_ms,
 {
     memset(s, 0, sizeof *s);
     s->fd = -1;
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    if (drv_copy(sa.sun_path, sizeof sa.sun_path, path) < 0)
-        return drv_err(err, DRV_EINVAL, "%s: path too long for a socket", path);
     for (;;) {
-        int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-        if (fd < 0)
-            return drv_err_os(err, errno, "socket");
-        if (connect(fd, (struct sockaddr *)&sa, sizeof sa) == 0) {
-            s->fd = fd;
+        s->fd = drv_unix_connect(path, SOCK_NONBLOCK, 0);
+        if (s->fd >= 0)
             return 0;
-        }
         int why = errno;
-        close(fd);
+        if (why == ENAMETOOLONG)
+            return drv_err(err, DRV_EINVAL, "%s: path too long for a socket", path);
         // QEMU makes its sockets some time after its start.
         bool may_come = why == ENOENT || why == ECONNREFUSED || why == EAGAIN;
         if (!may_come || drv_now_ms() >= deadline_ms) {

@@ -8,11 +8,11 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "drover/log.h"
+#include "drover/unix.h"
 #include "move.h"
 #include "server.h"
 
@@ -216,14 +216,12 @@ static int check_listener(int fd, const struct ha_vm *vm, struct drv_err *err)
 
 static int dial(const struct ha_vm *vm, enum ha_relay_kind kind, struct drv_err *err)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    char dir[256];
+    char dir[256], path[HA_SOCK_MAX];
     ha_vm_dir(vm->ha, vm->def.uuid, dir, sizeof dir);
-    if (ha_qemu_sock(dir, kind == HA_RELAY_SERIAL ? HA_SOCK_SERIAL : HA_SOCK_VNC, sa.sun_path,
-                     err) < 0)
+    if (ha_qemu_sock(dir, kind == HA_RELAY_SERIAL ? HA_SOCK_SERIAL : HA_SOCK_VNC, path, err) < 0)
         return -1;
-    DRV_AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
+    DRV_AUTO_CLOSE int fd = drv_unix_connect(path, SOCK_NONBLOCK, 0);
+    if (fd < 0)
         return drv_err_os(err, errno, "the console of %s", vm->def.name);
     if (check_listener(fd, vm, err) < 0)
         return -1;

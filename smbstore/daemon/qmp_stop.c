@@ -3,13 +3,13 @@
 // on nothing that droverd does.
 #include "qmp_stop.h"
 
+#include "drover/unix.h"
 #include "drover/util.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { QMP_LINE_MAX = 64 * 1024 }; // greeting and events are far smaller
@@ -38,19 +38,14 @@ static int wait_for(struct qmp *q, short events, struct drv_err *err)
 
 static int connect_to(struct qmp *q, const char *path, struct drv_err *err)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    if (DRV_COPY(sa.sun_path, path) < 0)
-        return drv_err(err, DRV_EINVAL, "socket path too long: %s", path);
-    q->fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (q->fd < 0)
-        return drv_err_os(err, errno, "socket");
     // A full backlog gives EAGAIN on a unix socket; polling cannot wait for that.
-    while (connect(q->fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
-        if (errno == EAGAIN && drv_now_ms() < q->deadline_ms)
-            drv_sleep_ms(50);
-        else
+    while ((q->fd = drv_unix_connect(path, SOCK_NONBLOCK, 0)) < 0) {
+        if (errno == ENAMETOOLONG)
+            return drv_err(err, DRV_EINVAL, "socket path too long: %s", path);
+        if (errno != EAGAIN || drv_now_ms() >= q->deadline_ms)
             return drv_err(err, DRV_EUNREACHABLE, "no QEMU at %s: %s", path,
                            strerrordesc_np(errno));
+        drv_sleep_ms(50);
     }
     return 0;
 }

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: GPL-3.0-or-later
 // The control connection to a drover-store: one JSON line each way per call (plugin/control.h).
 // Starting and ending the process is in storeproc.c.
+#include "drover/unix.h"
 #include "storeproc_int.h"
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 enum { LINE_MAX_BYTES = 64 * 1024, QUICK_MS = 5000, IO_MS = 45000, GRACE_MS = 5000, CONNECT_S = 5 };
@@ -43,31 +44,26 @@ void ss_proc_disconnect(struct ss_proc *p)
 
 static int connect_socket(struct ss_proc *p, struct drv_err *err)
 {
-    struct sockaddr_un sa = {.sun_family = AF_UNIX};
-    char path[sizeof sa.sun_path + 1];
+    char path[PATH_MAX];
     ss_proc_path(p->dir, p->name, "ctl", path, sizeof path);
-    if (DRV_COPY(sa.sun_path, path) < 0)
-        return drv_err(err, DRV_EINVAL, "socket path too long: %s", path);
-    DRV_AUTO_CLOSE int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        return drv_err_os(err, errno, "socket");
     // A process that was stopped accepts nobody, and once its queue is full connect() waits as
     // well.
-    struct timeval patience = {.tv_sec = CONNECT_S};
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
-    if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0) {
-        if (errno == ENOENT || errno == ECONNREFUSED)
-            return drv_err(err, DRV_EUNREACHABLE, "no drover-store at %s: %s", path,
-                           strerrordesc_np(errno));
-        if (errno == EAGAIN)
-            return drv_err(err, DRV_ETIMEDOUT, "drover-store %s/%s does not answer", p->dir,
-                           p->name);
+    p->fd = drv_unix_connect(path, 0, CONNECT_S);
+    p->len = 0;
+    if (p->fd >= 0)
+        return 0;
+    switch (errno) {
+    case ENAMETOOLONG:
+        return drv_err(err, DRV_EINVAL, "socket path too long: %s", path);
+    case ENOENT:
+    case ECONNREFUSED:
+        return drv_err(err, DRV_EUNREACHABLE, "no drover-store at %s: %s", path,
+                       strerrordesc_np(errno));
+    case EAGAIN:
+        return drv_err(err, DRV_ETIMEDOUT, "drover-store %s/%s does not answer", p->dir, p->name);
+    default:
         return drv_err_os(err, errno, "connecting to drover-store at %s", path);
     }
-    p->fd = fd;
-    p->len = 0;
-    fd = -1;
-    return 0;
 }
 
 static int send_request(struct ss_proc *p, const char *text, struct drv_err *err)
