@@ -56,6 +56,7 @@ sees "a double click is Enter" sgr "Settings of hv2"
 keys sgr Escape
 double_click sgr "$VM"
 sees "also on a VM" sgr "What shall move?"
+sees "it is known what it has" sgr "(*) Move the virtual machine"
 click sgr "to a store that"
 is "an explanation belongs to its choice" "$(cursor_row sgr)" "$(row sgr "and its disks")"
 keys sgr "?"

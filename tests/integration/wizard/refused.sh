@@ -76,7 +76,9 @@ wait_until 10 shows erin "receive            off"
 is "settings: set" "$(drover_on hv2 --json host show | jq -r .settings.receive)" off
 keys erin Escape
 focus erin "$VM"
-keys erin Enter n
+keys erin Enter
+sees "settings: preselected" erin "(*) Move the virtual machine"
+keys erin n
 sees "a host that does not receive says so" erin "receiving is off"
 wizard_close erin
 test_result
