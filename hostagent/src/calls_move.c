@@ -135,8 +135,8 @@ static json_t *run_check(struct ha_ctx *ctx, struct ha_vm *vm, const struct ha_m
     struct ha_peer *actor = ha_ctx_actor(ctx);
     int64_t skew_ms = 0;
     json_t *ret = NULL;
-    bool at_store = may_move(ctx, rq, &f) && !rq->permit[0]; // else whether the user may write
-                                                             // there does not matter
+    // Of a permit's user, and of one who may not move, rights on the store do not matter.
+    bool at_store = may_move(ctx, rq, &f) && !rq->permit[0];
     if (ha_move_plan(vm, rq, actor ? drv_gss_peer(actor->gss) : "", plan, err) < 0 ||
         ha_facts(ctx->ha, plan, vm, at_store ? actor : NULL, &facts[0], err) < 0) {
         drv_findings_done(&f);

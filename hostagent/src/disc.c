@@ -44,9 +44,8 @@ static int check_readable(struct ha *ha, const char *file, struct drv_err *err)
     struct stat st;
     if (stat(file, &st) < 0)
         return drv_err_os(err, errno, "%s", file);
-    bool group = st.st_gid == ha->qemu_gid || ha_qemu_user_in(ha->qemu_uid, st.st_gid);
-    mode_t needs = st.st_uid == ha->qemu_uid ? S_IRUSR : group ? S_IRGRP : S_IROTH;
-    if ((st.st_mode & needs) || getxattr(file, "system.posix_acl_access", NULL, 0) > 0)
+    if (ha_qemu_may(ha->qemu_uid, ha->qemu_gid, &st, S_IROTH) ||
+        getxattr(file, "system.posix_acl_access", NULL, 0) > 0)
         return 0;
     drv_err(err, DRV_EDENIED, "QEMU's user may not read %s", file);
     return drv_err_hint(err, "chmod o+r '%s'", file);
@@ -107,24 +106,11 @@ int ha_disc_open(struct ha *ha, const char *uuid, const struct ss_cdrom *drive, 
     return start(ha, dir, drive, url, fresh, err);
 }
 
-static int quit(const char *dir, const char *name, struct drv_err *err)
-{
-    struct drv_err why = DRV_ERR_INIT;
-    struct ss_proc *p = ss_proc_connect(dir, name, &why);
-    int rc = p ? ss_proc_quit(p, true, err) : 0;
-    ss_proc_close(p);
-    if (p || why.code == DRV_EUNREACHABLE) // there is none
-        return rc;
-    if (err)
-        *err = why;
-    return -1;
-}
-
 int ha_disc_close(const char *dir, const char *drive, struct drv_err *err)
 {
     char name[SS_NAME_MAX];
     process_name(drive, name);
-    return quit(dir, name, err);
+    return ss_proc_end(dir, name, err);
 }
 
 int ha_discs_close(const char *dir, struct drv_err *err)
@@ -140,7 +126,7 @@ int ha_discs_close(const char *dir, struct drv_err *err)
             snprintf(name, sizeof name, "%.*s", (int)(dot - e->d_name), e->d_name) >=
                 (int)sizeof name)
             continue;
-        if (quit(dir, name, rc ? NULL : err) < 0)
+        if (ss_proc_end(dir, name, rc ? NULL : err) < 0)
             rc = -1;
     }
     if (d)

@@ -31,10 +31,12 @@ static int connect_unit(const char *path, struct drv_err *err)
 static int start_program(const struct ha_launcher *l, const char *log_path, struct drv_err *err)
 {
     int sv[2];
+    const struct timeval limit = {.tv_sec = SEND_S};
     DRV_AUTO_FREE char *config = drv_xasprintf("--config=%s", l->config);
     const char *const argv[] = {l->program, "vm", l->config[0] ? config : NULL, NULL};
     if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, sv) < 0)
         return drv_err_os(err, errno, "socketpair");
+    setsockopt(sv[0], SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     const struct drv_spawn s = {.argv = argv, .log_path = log_path, .stdin_fd = sv[1]};
     pid_t pid = drv_proc_spawn(&s, err);
     close(sv[1]);
@@ -130,7 +132,6 @@ static pid_t hear(int fd, int answer_fd, struct ha_order *o, ha_launch_note *not
 static pid_t launch(int fd, struct ha_order *o, const char *log_path, ha_launch_note *note,
                     void *arg, struct drv_err *err)
 {
-    const struct timeval limit = {.tv_sec = SEND_S};
     DRV_AUTO_CLOSE int order = fd;
     DRV_AUTO_CLOSE int log =
         open(log_path, O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
@@ -140,7 +141,6 @@ static pid_t launch(int fd, struct ha_order *o, const char *log_path, ha_launch_
     if (pipe2(pipe_fds, O_CLOEXEC) < 0)
         return drv_err_os(err, errno, "pipe");
     DRV_AUTO_CLOSE int answer_fd = pipe_fds[0];
-    setsockopt(order, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     int rc = give_order(order, o, log, pipe_fds[1], err);
     close(pipe_fds[1]); // ours: the last one that is left is its
     return rc < 0 ? -1 : hear(order, answer_fd, o, note, arg, err);

@@ -254,16 +254,9 @@ int ha_owner_quit(struct ha_owner *o, struct drv_err *err)
     for (unsigned i = 0; i < o->n; i++)
         if (o->procs[i] && ss_proc_quit(o->procs[i], true, rc ? NULL : err) < 0)
             rc = -1;
-    for (unsigned i = 0; i < o->n_others; i++) {
-        struct drv_err why = DRV_ERR_INIT;
-        struct ss_proc *p = ss_proc_connect(o->dir, o->others[i], &why);
-        bool left = p ? ss_proc_quit(p, true, rc ? NULL : err) < 0 : why.code != DRV_EUNREACHABLE;
-        if (left && !p && rc == 0 && err)
-            *err = why;
-        if (left)
+    for (unsigned i = 0; i < o->n_others; i++)
+        if (ss_proc_end(o->dir, o->others[i], rc ? NULL : err) < 0)
             rc = -1;
-        ss_proc_close(p);
-    }
     if (ha_discs_close(o->dir, rc ? NULL : err) < 0)
         rc = -1;
     if (rc == 0)

@@ -56,3 +56,12 @@ bool ha_qemu_user_in(uid_t uid, gid_t gid)
         n--;
     return n > 0;
 }
+
+bool ha_qemu_may(uid_t uid, gid_t gid, const struct stat *st, mode_t other)
+{
+    if (st->st_uid == uid)
+        return st->st_mode & other << 6;
+    if (st->st_gid == gid || ha_qemu_user_in(uid, st->st_gid))
+        return st->st_mode & other << 3;
+    return st->st_mode & other;
+}

@@ -47,8 +47,8 @@ struct qmp *qmp_connect(const char *path, int timeout_ms, const struct qmp_handl
 void qmp_close(struct qmp *q);
 
 bool qmp_alive(struct qmp *q); // any thread
-pid_t qmp_pid(
-    const struct qmp *q); // who listened on the socket, as the kernel has it; -1 = unknown
+// Who listened on the socket, as the kernel has it; -1 = unknown. Any thread.
+pid_t qmp_pid(const struct qmp *q);
 
 // Run a command and wait for its reply: the value of "return" (new reference), or NULL.
 // args: an object, stolen (also on failure); NULL = none.

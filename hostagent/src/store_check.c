@@ -55,15 +55,6 @@ static void check_space(struct check *c)
 
 // --- a local folder: QEMU's user must reach the images by name ---
 
-static bool may_pass(const struct ha *ha, const struct stat *st)
-{
-    if (st->st_uid == ha->qemu_uid)
-        return st->st_mode & S_IXUSR;
-    if (st->st_gid == ha->qemu_gid || ha_qemu_user_in(ha->qemu_uid, st->st_gid))
-        return st->st_mode & S_IXGRP;
-    return st->st_mode & S_IXOTH;
-}
-
 static void check_reach(struct check *c)
 {
     const char *path = c->u.path;
@@ -71,7 +62,7 @@ static void check_reach(struct check *c)
         char prefix[SS_PATH_MAX];
         struct stat st;
         snprintf(prefix, sizeof prefix, "%.*s", (int)end, path);
-        if (stat(prefix, &st) == 0 && may_pass(c->ha, &st))
+        if (stat(prefix, &st) == 0 && ha_qemu_may(c->ha->qemu_uid, c->ha->qemu_gid, &st, S_IXOTH))
             continue;
         drv_finding_add(c->found, "S12", c->ha->fqdn, "QEMU's user may not pass through %s",
                         prefix);

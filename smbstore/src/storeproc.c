@@ -215,3 +215,16 @@ int ss_proc_quit(struct ss_proc *p, bool force, struct drv_err *err)
     remove_files(ss_proc_dir(p), ss_proc_name(p));
     return 0;
 }
+
+int ss_proc_end(const char *dir, const char *name, struct drv_err *err)
+{
+    struct drv_err why = DRV_ERR_INIT;
+    struct ss_proc *p = ss_proc_connect(dir, name, &why);
+    if (!p && why.code == DRV_EUNREACHABLE)
+        return 0;
+    if (!p && err)
+        *err = why;
+    int rc = p ? ss_proc_quit(p, true, err) : -1;
+    ss_proc_close(p);
+    return rc;
+}

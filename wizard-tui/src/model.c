@@ -50,6 +50,14 @@ const json_t *tui_store_of(const struct tui_host *h, const char *name)
     return by_name(h->stores, name);
 }
 
+const struct tui_host *tui_host_named(const struct tui *t, const char *fqdn)
+{
+    for (unsigned i = 0; i < t->n_hosts; i++)
+        if (*fqdn && !strcmp(t->hosts[i].fqdn, fqdn))
+            return &t->hosts[i];
+    return NULL;
+}
+
 bool tui_move_active(const json_t *job)
 {
     return !strcmp(drv_json_text(job, "state"), "active");
@@ -92,14 +100,6 @@ bool tui_may(const struct tui_host *h, const char *role)
 {
     const char *mine = drv_json_text(h->show, "role");
     return !*mine || !strcmp(mine, role) || !strcmp(mine, "admin");
-}
-
-bool tui_hosts_silent(const struct tui *t)
-{
-    for (unsigned i = 0; i < t->n_hosts; i++)
-        if (t->hosts[i].reach != TUI_UP)
-            return true;
-    return false;
 }
 
 const char *tui_vm_refusal(const json_t *vm)

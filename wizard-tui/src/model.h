@@ -48,8 +48,6 @@ bool tui_move_active(const json_t *job); // a row of move.list that has not ende
 const struct tui_host *tui_host_named(const struct tui *t, const char *fqdn);
 // May the asker do what takes the role ("operator", "admin") on this host? Unknown = yes.
 bool tui_may(const struct tui_host *h, const char *role);
-// Does a host not answer, or not to this user?
-bool tui_hosts_silent(const struct tui *t);
 // Why a VM of vm.list cannot be moved at all, NULL = it can.
 const char *tui_vm_refusal(const json_t *vm);
 // Why this host cannot take the VM of the plan, as far as is known; NULL = nothing against it.

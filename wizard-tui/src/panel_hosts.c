@@ -9,6 +9,17 @@
 
 enum { WIDE = 76 };
 
+bool tui_add_silence(const struct tui *t, struct tui_doc *d)
+{
+    bool silent = false;
+    for (unsigned i = 0; i < t->n_hosts; i++)
+        silent |= t->hosts[i].reach != TUI_UP;
+    if (silent)
+        tui_add_wrapped(d, TUI_WARN, 0,
+                        "!! None is known: not every host tells. Esc, and look at the hosts.");
+    return silent;
+}
+
 // How many moves of this host have not ended.
 static unsigned active_moves(const struct tui_host *h)
 {
@@ -161,18 +172,6 @@ static void ask_doctor(struct tui *t, struct tui_host *h)
     tui_ask(t, h->fqdn, TUI_WANT_DOCTOR, json_pack("{s:O}", "peers", peers));
 }
 
-static const json_t *vm_of(const struct tui_host *h, const char *name)
-{
-    size_t i;
-    json_t *vm;
-    json_array_foreach(h->vms, i, vm)
-    {
-        if (!strcmp(drv_json_text(vm, "name"), name))
-            return vm;
-    }
-    return NULL;
-}
-
 // A VM that is being moved: watch that move; else plan one.
 static void open_vm(struct tui *t, struct tui_host *h, const char *vm)
 {
@@ -181,7 +180,7 @@ static void open_vm(struct tui *t, struct tui_host *h, const char *vm)
         tui_progress_begin(t, drv_json_text(move, "from"), drv_json_text(move, "move"));
         return;
     }
-    const char *why = tui_vm_refusal(vm_of(h, vm));
+    const char *why = tui_vm_refusal(tui_vm_of(h, vm));
     if (why) {
         tui_say(t, "%s does not move: %s.", vm, why);
         return;
@@ -218,7 +217,7 @@ static bool act(struct tui *t, enum tui_cmd cmd, uint32_t id)
         tui_say(t, "The console is a VM's: go to one first.");
         return true;
     }
-    if (cmd == TUI_CONSOLE_CMD && !strcmp(drv_json_text(vm_of(h, vm), "state"), "stopped")) {
+    if (cmd == TUI_CONSOLE_CMD && !strcmp(drv_json_text(tui_vm_of(h, vm), "state"), "stopped")) {
         tui_say(t, "%s is stopped: there is nothing to see.", vm);
         return true;
     }

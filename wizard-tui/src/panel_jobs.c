@@ -71,10 +71,7 @@ static void build(struct tui *t, struct tui_doc *d)
 {
     snprintf(d->title, sizeof d->title, "drover  Moves");
     add_jobs(t, d);
-    if (!d->n && tui_hosts_silent(t))
-        tui_add_wrapped(d, TUI_WARN, 0,
-                        "!! None is known: not every host tells. Esc, and look at the hosts.");
-    else if (!d->n)
+    if (!d->n && !tui_add_silence(t, d))
         tui_add(d, TUI_DIM, 0, "No moves yet. Esc, then Enter on a VM plans one.");
     snprintf(d->cli, sizeof d->cli, "drover jobs");
     snprintf(d->stamp, sizeof d->stamp, "jobs %u", d->n);

@@ -53,10 +53,7 @@ static void build_vm(struct tui *t, struct tui_doc *d)
                   text);
         }
     }
-    if (d->n == 1 && tui_hosts_silent(t))
-        tui_add_wrapped(d, TUI_WARN, 0,
-                        "!! None is known: not every host tells. Esc, and look at the hosts.");
-    else if (d->n == 1)
+    if (d->n == 1 && !tui_add_silence(t, d))
         tui_add(d, TUI_DIM, 0, "No host has one. `drover vm create` makes them.");
 }
 
@@ -102,10 +99,9 @@ static void build_what(struct tui *t, struct tui_doc *d)
         tui_add(d, TUI_DIM, 0, ".. asking %s about %s ...", tui_short(t->plan.source).s,
                 t->plan.vm);
     for (unsigned i = 0; i < TUI_WHAT_MAX_; i++) {
-        uint32_t id = tui_id("what", what_text[i][0]);
+        // Nothing can have the focus before it is known what is preselected.
+        uint32_t id = t->plan.definition ? tui_id("what", what_text[i][0]) : 0;
         unsigned from = d->n;
-        if (!t->plan.definition) // so that the focus goes to what is preselected then
-            id = 0;
         radio(d, id, t->plan.definition && t->plan.what == i, NULL, what_text[i][0]);
         tui_add_wrapped(d, TUI_DIM, 4, "%s", what_text[i][1]);
         tui_belong(d, from, id);
@@ -239,10 +235,7 @@ static void add_disk_table(const struct tui_plan *p, struct tui_doc *d)
 static void build_options(struct tui *t, struct tui_doc *d)
 {
     const struct tui_plan *p = &t->plan;
-    const struct tui_host *h = NULL;
-    for (unsigned i = 0; i < t->n_hosts; i++)
-        if (!strcmp(t->hosts[i].fqdn, p->source))
-            h = &t->hosts[i];
+    const struct tui_host *h = tui_host_named(t, p->source);
     if (tui_plan_disks_move(p))
         add_disk_table(p, d);
     if (p->networks_wanted) {

@@ -56,14 +56,14 @@ static void build(struct tui *t, struct tui_doc *d)
         add_done(d, p, r);
     else if (!strcmp(state, "attention"))
         tui_add(d, TUI_BAD, 0, "XX The move of %s needs attention.", p->vm);
-    else if (!strcmp(state, "cancelled"))
+    else if (!strcmp(state, "cancelled")) {
         tui_add(d, TUI_GOOD, 0, "OK Cancelled. %s runs on %s, as before.", p->vm,
                 tui_short(p->from).s);
-    else
+        tui_add(d, TUI_PLAIN, 0, "   What was copied is deleted.");
+    } else {
         tui_add(d, TUI_BAD, 0, "XX The move failed. %s stays on %s, as before.", p->vm,
                 tui_short(p->from).s);
-    if (!strcmp(state, "cancelled"))
-        tui_add(d, TUI_PLAIN, 0, "   What was copied is deleted.");
+    }
     tui_add(d, TUI_PLAIN, 0, " ");
     if (strcmp(state, "cancelled") != 0)
         add_error(d, json_object_get(r, "error"));

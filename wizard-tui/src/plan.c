@@ -36,14 +36,6 @@ void tui_plan_done(struct tui_plan *p)
     *p = (struct tui_plan){0};
 }
 
-const struct tui_host *tui_host_named(const struct tui *t, const char *fqdn)
-{
-    for (unsigned i = 0; i < t->n_hosts; i++)
-        if (*fqdn && !strcmp(t->hosts[i].fqdn, fqdn))
-            return &t->hosts[i];
-    return NULL;
-}
-
 void tui_plan_begin(struct tui *t, const char *host, const char *vm)
 {
     struct tui_plan *p = &t->plan;

@@ -131,6 +131,7 @@ static void build_foot(int rows)
     struct tui_doc *f = &scr.foot;
     tui_doc_done(f);
     f->columns = (unsigned)COLS;
+    f->ascii = scr.ascii;
     if (t->message[0])
         tui_add_wrapped(f, TUI_HEAD, 1, "%s", t->message);
     if (t->prompt.kind != TUI_PROMPT_NONE) {

@@ -143,6 +143,8 @@ struct tui_panel_def {
     // What the line with this id means, NULL = nothing to add; ret is room for it. May be NULL.
     const char *(*explain)(const struct tui *t, uint32_t id, char *ret, size_t size);
 };
+// In an empty list: a host does not answer, or not to this user. False: all do, nothing is added.
+bool tui_add_silence(const struct tui *t, struct tui_doc *d);
 extern const struct tui_panel_def tui_panel_hosts, tui_panel_move, tui_panel_progress,
     tui_panel_result, tui_panel_jobs, tui_panel_settings, tui_panel_doctor, tui_panel_help;
 const struct tui_panel_def *tui_panel_def(enum tui_panel_kind kind);

@@ -97,10 +97,10 @@ char *az_roles_text(const struct az_roles *roles);
 // Highest role of id; *ret_entry (NULL allowed): the entry that gave it, NULL if none.
 enum az_role az_role_of(const struct az_roles *roles, const struct az_identity *id,
                         const struct az_role_entry **ret_entry);
-// Is id in a hosts' group?
 // What gets an account a role on the host fqdn: one line.
 void az_role_advice(const struct az_roles *roles, enum az_role need, const char *account,
                     const char *fqdn, char *ret, size_t size);
+// Is id in a hosts' group?
 bool az_is_host(const struct az_roles *roles, const struct az_identity *id);
 const char *az_role_name(enum az_role role);                // "none", "viewer", "operator", "admin"
 int az_role_from_name(const char *name, enum az_role *ret); // -1 for an unknown name

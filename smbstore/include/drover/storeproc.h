@@ -133,6 +133,9 @@ int ss_proc_set_patience(struct ss_proc *p, int ms, struct drv_err *err);
 // End the process: refuses while promoted unless force. Waits until it is gone; removes its files
 // but the log. A promoted process that is ended by a signal pauses its guest first.
 int ss_proc_quit(struct ss_proc *p, bool force, struct drv_err *err);
+// The same, forced, by name, without a connection. None there = 0; one that does not answer is
+// left: DRV_ETIMEDOUT.
+int ss_proc_end(const char *dir, const char *name, struct drv_err *err);
 
 // Read a record without holding it (shares everything): for show, take-over probes, preflight.
 // ret_held: 1 when some host holds it deny-write now. Uses a store handle.
